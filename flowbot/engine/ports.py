@@ -1,0 +1,124 @@
+"""The seam: the protocols through which every effect reaches the engine, one method each, all async."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowbot.money import Usage
+from flowbot.task.data import Example
+from flowbot.task.metrics import Score
+from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import Workflow
+
+if TYPE_CHECKING:
+    from flowbot.engine.trace import Trace
+
+Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One logical LLM call: what is asked, for which purpose, and which repeat of it this is.
+
+    `model` is `provider:name`. `schema` is the JSON Schema of the reply, None for plain text. `draw` tells repeats of
+    an otherwise equal request apart (batch, loop and step in `paper`). `repair` counts requests to mend a reply that
+    did not fit.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    purpose: str = "task"
+    schema: Mapping[str, Json] | None = None
+    schema_name: str = "reply"
+    temperature: float = 0.0
+    max_tokens: int | None = None
+    draw: str = ""
+    repair: int = 0
+
+    def key(self, salt: str = "") -> str:
+        """Return the journal's key: a hash of the logical request with its draw, before any schema fall-back."""
+        plain = (
+            self.model,
+            self.messages,
+            self.purpose,
+            self.schema,
+            self.temperature,
+            self.max_tokens,
+            self.draw,
+            self.repair,
+            salt,
+        )
+        text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. `failure` is set where the reply is an example's failure: refusal, overflow or length cut.
+
+    `mode` is how the reply was asked for: `schema`, `json` or `text`. `retries` counts the sends before this one.
+    """
+
+    text: str
+    usage: Usage = Usage(calls=1)
+    failure: str = ""
+    mode: str = "text"
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class ToolReply:
+    """A tool's value, or its failure as text. `arguments` are bad where `failure` says so; nothing is raised."""
+
+    value: Json = None
+    failure: str = ""
+    seconds: float = 0.0
+
+
+class EndpointError(Exception):
+    """The endpoint fails: unreachable, key refused, or retries ran out. The run stops (exit 4) and can be resumed."""
+
+
+class Model(Protocol):
+    """Something that answers requests. Raises `EndpointError`; everything else is data in the reply."""
+
+    async def complete(self, request: Request) -> Reply: ...
+
+
+class Tool(Protocol):
+    """Something that a workflow may call with arguments."""
+
+    async def call(self, args: Mapping[str, Json]) -> ToolReply: ...
+
+
+class Session(Protocol):
+    """What the engine is given: models and tools behind journal and budget.
+
+    Raises `EndpointError` and `BudgetReached`.
+    """
+
+    async def complete(self, request: Request) -> Reply: ...
+
+    async def use_tool(self, workflow: Workflow, name: str, args: Mapping[str, Json], draw: str) -> ToolReply: ...
+
+
+class Metric(Protocol):
+    """The score of one output, in [0, 1], with feedback that a gradient can use."""
+
+    async def score(self, example: Example, output: Json, trace: Trace, session: Session) -> Score: ...
+
+
+class Journal(Protocol):
+    """The append-only record of what was decided. On resume an event that differs from the record is an error."""
+
+    async def append(self, event: Mapping[str, Any]) -> None: ...
+
+
+class Workers(Protocol):
+    """Where examples are run: yields traces in the order of the examples, each scored where a metric is set."""
+
+    def evaluate(self, workflow: Workflow, examples: Sequence[Example], draw: str) -> AsyncIterator[Trace]: ...

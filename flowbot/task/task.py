@@ -1,0 +1,234 @@
+"""The task document: what to solve, with which data, metric, models and limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, Strict, field_validator, model_validator
+from typing_extensions import Self
+
+from flowbot.money import Budget, Price
+from flowbot.task.data import SPLITS
+from flowbot.workflow.fields import FIELD_NAME, FieldType, Json
+from flowbot.workflow.graph import ToolSpec
+from flowbot.workflow.steps import Flag, Text, Type, Value, Whole
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class PriceSpec(Value):
+    """US dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0)] | None = None
+
+    def price(self) -> Price:
+        """Return the price as a value."""
+        return Price(self.input, self.output, self.cached)
+
+
+class ModelSpec(Value):
+    """One model and how it is asked. `name` is `provider:model`; a bare text in the file is the name alone.
+
+    `timeout` is seconds for one call; `rpm` and `tpm` are requests and tokens per minute; `context` and `slots`
+    (parallel calls) are for local models. `headers` never carry FlowBot's keys.
+    """
+
+    name: Text
+    base_url: Text | None = None
+    extra_body: dict[str, Json] = {}
+    headers: dict[str, Text] = {}
+    reasoning_effort: Text | None = None
+    max_tokens: Whole | None = None
+    timeout: Positive = 120.0
+    rpm: Positive | None = None
+    tpm: Positive | None = None
+    price: PriceSpec | None = None
+    context: Whole = 4096
+    slots: Whole = 4
+    threads: Whole | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _has_provider(cls, name: str) -> str:
+        provider, colon, model = name.partition(":")
+        if not (provider and colon and model):
+            raise ValueError(f"'{name}' must be provider:model, e.g. openai:gpt-4.1-mini or local:qwen2.5-coder-0.5b")
+        return name
+
+    @property
+    def provider(self) -> str:
+        """The part of the name before the colon."""
+        return self.name.partition(":")[0]
+
+    @property
+    def model(self) -> str:
+        """The part of the name behind the colon, as the provider knows it."""
+        return self.name.partition(":")[2]
+
+
+def _spec_from_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _plain_spec(spec: ModelSpec) -> Json:
+    plain = spec.model_dump(mode="json", exclude_defaults=True)
+    return spec.name if set(plain) == {"name"} else plain
+
+
+ModelRef = Annotated[ModelSpec, BeforeValidator(_spec_from_name), PlainSerializer(_plain_spec)]
+
+
+class Models(Value):
+    """The models by role. `meta` writes gradients and updates, `judge` scores; both default to `task`."""
+
+    task: ModelRef
+    meta: ModelRef | None = None
+    judge: ModelRef | None = None
+
+    def of(self, role: Literal["task", "meta", "judge"]) -> ModelSpec:
+        """Return the model of a role."""
+        return getattr(self, role) or self.task
+
+
+class SourceSpec(Value):
+    """One source and the shares of the splits that are dealt from it by the task's seed."""
+
+    source: Text
+    split: dict[Literal["train", "val", "test"], Positive]
+    config: Text | None = None
+    hf_split: Text | None = None
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if sum(self.split.values()) > 1 + 1e-9:
+            raise ValueError(f"the shares sum to {sum(self.split.values()):g}; they must sum to at most 1")
+        return self
+
+
+class NamedSplits(Value):
+    """A file (or data set) for each split. `limit` keeps the first N rows of a split."""
+
+    train: Text
+    val: Text
+    test: Text | None = None
+    limit: dict[Literal["train", "val", "test"], Whole] = {}
+
+
+class MetricSpec(Value):
+    """The metric by name: a built-in one or `module:function`; the rest are its settings."""
+
+    name: Text
+    rubric: Text | None = None
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    scale: Whole | None = None
+
+
+class RecipeSpec(Value):
+    """A search strategy and its settings; which settings there are, the recipe says."""
+
+    name: Text
+    settings: dict[str, Json] = {}
+
+
+class BudgetSpec(Value):
+    """Upper bounds over all purposes of a run."""
+
+    usd: Positive | None = None
+    calls: Whole | None = None
+    tokens: Whole | None = None
+    seconds: Positive | None = None
+
+    def budget(self) -> Budget:
+        """Return the budget as a value."""
+        return Budget(self.usd, self.calls, self.tokens, self.seconds)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _recipe(value: Any) -> Any:
+    if isinstance(value, dict) and "settings" not in value:
+        settings = {key: item for key, item in value.items() if key != "name"}  # pyright: ignore
+        return {"name": value.get("name"), "settings": settings} if "name" in value else value  # pyright: ignore
+    return _named(value)
+
+
+class Task(Value):
+    """What to solve. `target` names the data's column with the expected value (default: the output field)."""
+
+    flowbot: Literal[1] = 1
+    name: Text
+    description: Annotated[str, Strict(), Field(min_length=1)]
+    inputs: dict[str, Type]
+    output: dict[str, Type]
+    target: Text | None = None
+    id: Text = "id"
+    columns: dict[str, Text] = {}
+    metric: Annotated[MetricSpec, BeforeValidator(_named)]
+    data: SourceSpec | NamedSplits
+    tools: dict[str, ToolSpec] = {}
+    models: Models
+    recipe: Annotated[RecipeSpec, BeforeValidator(_recipe)] = RecipeSpec(name="paper")
+    start: Text | None = None
+    prompts: dict[str, Text] = {}
+    budget: BudgetSpec = BudgetSpec()
+    concurrency: Whole = 16
+    seed: Annotated[int, Strict()] = 0
+    side_effects: Literal["refused", "allowed"] = "refused"
+    trust: Flag = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, plain: Any) -> Any:
+        if not isinstance(plain, dict):
+            return plain
+        shaped: dict[str, Any] = dict(plain)  # pyright: ignore[reportUnknownArgumentType]
+        if shaped.get("tools") == []:
+            shaped["tools"] = {}
+        return shaped
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_form(cls, data: Any) -> Any:
+        """Choose the form of `data` by its keys, so that errors speak of one form only."""
+        if not isinstance(data, dict):
+            return data
+        form = SourceSpec if "source" in data else NamedSplits
+        return form.model_validate(data)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.output) != 1:
+            raise ValueError(f"output must have exactly one field, e.g. output: {{answer: text}}; got {len(self.output)}")
+        for name in (*self.inputs, *self.output):
+            if not FIELD_NAME.match(name):
+                raise ValueError(f"the field name '{name}' must be letters, digits and _ and not begin with a digit")
+        if not self.inputs:
+            raise ValueError("inputs must name at least one field, e.g. inputs: {question: text}")
+        return self
+
+    @property
+    def output_name(self) -> str:
+        """The name of the one output field."""
+        return next(iter(self.output))
+
+    @property
+    def output_type(self) -> FieldType:
+        """The type of the one output field."""
+        return next(iter(self.output.values()))
+
+    @property
+    def target_column(self) -> str:
+        """The data's column with the expected value."""
+        return self.target or self.output_name
+
+    def column(self, field: str) -> str:
+        """Return the data's column of an input field."""
+        return self.columns.get(field, field)
+
+
+ANYTIME = ("budget", "concurrency")  # what may change between a run and its resumption
+__all__ = ["ANYTIME", "SPLITS", "ModelSpec", "Models", "Task"]

@@ -1,0 +1,218 @@
+"""Field types: what a step may read and give."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = Any  # a value made of dict, list, str, int, float, bool and None only
+
+KINDS = ("text", "number", "bool", "choice", "list", "json")
+SPELLINGS = "text, number, bool, choice[a, b], list[TYPE], json"
+FIELD_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+
+
+class FieldError(ValueError):
+    """A field type that cannot be read."""
+
+
+class Misfit(ValueError):
+    """A value that does not fit its field's type; the text says what was expected."""
+
+
+@dataclass(frozen=True)
+class FieldType:
+    """The type of one field: closed under `list`, spelled as in a workflow file (`str(type)`)."""
+
+    kind: str
+    choices: tuple[str, ...] = ()
+    item: FieldType | None = None
+    schema: str = ""  # canonical JSON text of a JSON Schema, for `json` only
+
+    def __str__(self) -> str:
+        if self.kind == "choice":
+            return f"choice[{', '.join(_quoted(choice) for choice in self.choices)}]"
+        if self.kind == "list":
+            return f"list[{self.item}]"
+        return self.kind
+
+    def plain(self) -> Json:
+        """Return the form that stands in a file: a string, or `{json: SCHEMA}`."""
+        if self.kind == "json" and self.schema:
+            return {"json": json.loads(self.schema)}
+        return str(self)
+
+    def json_schema(self) -> dict[str, Json]:
+        """Return the JSON Schema of a value of this type."""
+        match self.kind:
+            case "number":
+                return {"type": "number"}
+            case "bool":
+                return {"type": "boolean"}
+            case "choice":
+                return {"type": "string", "enum": list(self.choices)}
+            case "list":
+                assert self.item is not None
+                return {"type": "array", "items": self.item.json_schema()}
+            case "json":
+                return json.loads(self.schema) if self.schema else {}
+            case _:
+                return {"type": "string"}
+
+    def fit(self, value: Json) -> Json:
+        """Return `value` as this type holds it, mending harmless differences; raise `Misfit` otherwise.
+
+        Harmless: a number or a bool written as text, a choice in another case or with spaces around it.
+        """
+        match self.kind:
+            case "text":
+                return _fit_text(value)
+            case "number":
+                return _fit_number(value)
+            case "bool":
+                return _fit_bool(value)
+            case "choice":
+                return _fit_choice(value, self.choices)
+            case "list":
+                return self._fit_list(value)
+            case _:
+                return value
+
+    def _fit_list(self, value: Json) -> Json:
+        assert self.item is not None
+        if not isinstance(value, list | tuple):
+            raise Misfit(f"expected a list, got {_shown(value)}")
+        return [self.item.fit(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+
+    def accepts(self, other: FieldType) -> bool:
+        """Tell whether every value of `other` is a value of this type (or reads as one)."""
+        if self.kind in ("json", "text") and (self.kind != "json" or not self.schema):
+            return True
+        if self.kind == "choice":
+            return other.kind == "choice" and set(other.choices) <= set(self.choices)
+        if self.kind == "list":
+            assert self.item is not None
+            return other.kind == "list" and other.item is not None and self.item.accepts(other.item)
+        return self == other
+
+
+TEXT = FieldType("text")
+NUMBER = FieldType("number")
+BOOL = FieldType("bool")
+JSON = FieldType("json")
+
+
+def choice(*choices: str) -> FieldType:
+    """Return the type of a value from a closed set of texts."""
+    return FieldType("choice", choices=tuple(choices))
+
+
+def parse_type(spelled: object) -> FieldType:
+    """Read a type as it stands in a file; raise `FieldError` with what is allowed."""
+    if isinstance(spelled, FieldType):
+        return spelled
+    if isinstance(spelled, Mapping):
+        return _parse_json_type(spelled)  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(spelled, str):
+        raise FieldError(f"a type is a text like {SPELLINGS}; got {_shown(spelled)}")
+    text = spelled.strip()
+    if text in ("text", "number", "bool", "json"):
+        return FieldType(text)
+    if text == "list":
+        return FieldType("list", item=TEXT)
+    if text.startswith("list[") and text.endswith("]"):
+        return FieldType("list", item=parse_type(text[5:-1]))
+    if text.startswith("choice[") and text.endswith("]"):
+        return _parse_choice(text[7:-1])
+    aliases = {"str": "text", "string": "text", "int": "number", "float": "number", "boolean": "bool", "dict": "json"}
+    hint = f"; did you mean '{aliases[text]}'?" if text in aliases else ""
+    raise FieldError(f"unknown type '{text}'{hint} (types: {SPELLINGS})")
+
+
+def _parse_json_type(spelled: Mapping[str, Json]) -> FieldType:
+    if set(spelled) != {"json"} or not isinstance(spelled["json"], Mapping):
+        raise FieldError("a type given as a mapping must be {json: SCHEMA}")
+    return FieldType("json", schema=json.dumps(spelled["json"], sort_keys=True))
+
+
+def _parse_choice(inner: str) -> FieldType:
+    """Read `a, b, "c, with a comma"`."""
+    token = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,"]+))\s*(,|$)')
+    choices: list[str] = []
+    at = 0
+    while at < len(inner):
+        found = token.match(inner, at)
+        if found is None:
+            raise FieldError(f"cannot read the choices '{inner}': write choice[a, b] or choice[\"a, with comma\", b]")
+        quoted, bare, comma = found.groups()
+        choices.append(json.loads(f'"{quoted}"') if quoted is not None else bare.strip())
+        at = found.end()
+        if comma and at >= len(inner.rstrip()):
+            raise FieldError(f"the choices '{inner}' end with a comma")
+    if not choices or not all(choices):
+        raise FieldError("choice[...] needs at least one value, none of them empty")
+    if len(set(choices)) != len(choices):
+        raise FieldError(f"choice[{inner}] names a value twice")
+    return FieldType("choice", choices=tuple(choices))
+
+
+def _quoted(text: str) -> str:
+    plain = text == text.strip() and not re.search(r'[,"\[\]\\\n]', text)
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def as_text(value: Json) -> str:
+    """Return a value as a step reads it: text as it is, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _fit_text(value: Json) -> str:
+    if value is None:
+        raise Misfit("expected text, got null")
+    return as_text(value)
+
+
+def _fit_number(value: Json) -> int | float:
+    if isinstance(value, bool) or value is None:
+        raise Misfit(f"expected a number, got {_shown(value)}")
+    if isinstance(value, str):
+        try:
+            value = float(value.replace(",", "").strip())
+        except ValueError:
+            raise Misfit(f"expected a number, got {_shown(value)}") from None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise Misfit(f"expected a finite number, got {_shown(value)}")
+    return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
+
+
+def _fit_bool(value: Json) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("true", "yes", "false", "no"):
+        return word in ("true", "yes")
+    raise Misfit(f"expected true or false, got {_shown(value)}")
+
+
+def _fit_choice(value: Json, choices: tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        if value in choices:
+            return value
+        folded = value.strip().casefold()
+        same = [each for each in choices if each.strip().casefold() == folded]
+        if len(same) == 1:
+            return same[0]
+    raise Misfit(f"expected one of {', '.join(choices)}; got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
