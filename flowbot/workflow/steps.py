@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
 
 from flowbot.names import nearest
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json, Misfit, parse_type
@@ -18,6 +18,7 @@ PROMPT_CAP = 20_000  # characters of one instruction
 
 Type = Annotated[FieldType, BeforeValidator(parse_type), PlainSerializer(FieldType.plain)]
 Text = Annotated[str, Strict()]
+Prompt = Annotated[str, Strict(), AfterValidator(lambda text: text.strip("\n"))]  # its last line break is the file's
 Whole = Annotated[int, Strict(), Field(ge=1)]
 Flag = Annotated[bool, Strict()]
 Scope = Mapping[str, FieldType]  # what may be read at one point: reference -> type
@@ -89,7 +90,7 @@ class Call(StepBase):
 
     kind: Literal["call"] = "call"
     reads: tuple[Text, ...]
-    prompt: Text
+    prompt: Prompt
     demos: tuple[Demo, ...] = ()
     model: Text | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0

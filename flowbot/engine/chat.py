@@ -1,0 +1,172 @@
+"""One exchange with a model: from an instruction, labelled sections and typed fields to a value or a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flowbot.engine.ports import Message, Reply, Request, Session
+from flowbot.money import Usage
+from flowbot.workflow.fields import FieldType, Json, Misfit, as_text
+
+Gives = Mapping[str, FieldType]
+Sections = Sequence[tuple[str, Json]]  # (label, value)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked: an instruction, the sections that follow it, and what must come back.
+
+    `demos` are pairs (sections, values). Nothing of it is ever interpreted: sections are appended, not filled in.
+    """
+
+    prompt: str
+    sections: Sections
+    gives: Gives
+    demos: Sequence[tuple[Sections, Mapping[str, Json]]] = ()
+
+    @property
+    def plain(self) -> bool:
+        """True where the reply is plain text: one field of type `text`."""
+        return len(self.gives) == 1 and next(iter(self.gives.values())).kind == "text"
+
+    def messages(self) -> tuple[Message, ...]:
+        """Return the messages: the fixed part first, so that prompt caches hit."""
+        head = self.prompt if self.plain else f"{self.prompt}\n\n{form(self.gives)}"
+        turns: list[Message] = [{"role": "system", "content": head}]
+        for sections, values in self.demos:
+            turns.append({"role": "user", "content": sectioned(sections)})
+            turns.append({"role": "assistant", "content": self.written(values)})
+        turns.append({"role": "user", "content": sectioned(self.sections)})
+        return tuple(turns)
+
+    def written(self, values: Mapping[str, Json]) -> str:
+        """Return values as the model should write them."""
+        if self.plain:
+            return as_text(values[next(iter(self.gives))])
+        ordered = {name: values[name] for name in self.gives}
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+    def parse(self, text: str, exact: bool = False) -> dict[str, Json]:
+        """Return the reply's fields; raise `Misfit`. Text around a JSON object is passed over unless `exact`."""
+        if self.plain:
+            return {next(iter(self.gives)): text.strip()}
+        found = _object(text, exact)
+        values: dict[str, Json] = {}
+        for name, kind in self.gives.items():
+            if name not in found:
+                raise Misfit(f"the field '{name}' is missing")
+            try:
+                values[name] = kind.fit(found[name])
+            except Misfit as misfit:
+                raise Misfit(f"the field '{name}': {misfit}") from None
+        return values
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of it: `values`, or `failure` with the reason; and what it cost."""
+
+    values: Mapping[str, Json] | None
+    messages: tuple[Message, ...]
+    usage: Usage
+    failure: str = ""
+
+
+async def exchange(ask: Ask, session: Session, request: Request) -> Answer:
+    """Send one request for `ask`, and one repair request where a typed reply does not fit.
+
+    `request` is a template: its model, purpose, draw and settings are used. Raises what the session raises.
+    """
+    messages = ask.messages()
+    schema = None if ask.plain else schema_of(ask.gives)
+    reply = await session.complete(_with(request, messages, schema, 0))
+    values, problem = _read(ask, reply)
+    if values is not None or reply.failure:
+        return Answer(values, messages, reply.usage, problem)
+    again: Message = {"role": "user", "content": f"That does not fit: {problem}. {form(ask.gives)}"}
+    turns = (*messages, {"role": "assistant", "content": reply.text[:4000]}, again)
+    mended = await session.complete(_with(request, turns, schema, 1))
+    values, problem = _read(ask, mended)
+    return Answer(values, messages, reply.usage + mended.usage, problem)
+
+
+def _with(request: Request, messages: tuple[Message, ...], schema: Json, repair: int) -> Request:
+    return Request(
+        request.model,
+        messages,
+        request.purpose,
+        schema,
+        request.schema_name,
+        request.temperature,
+        request.max_tokens,
+        request.draw,
+        repair,
+    )
+
+
+def _read(ask: Ask, reply: Reply) -> tuple[dict[str, Json] | None, str]:
+    if reply.failure:
+        return None, reply.failure
+    try:
+        return ask.parse(reply.text), ""
+    except Misfit as misfit:
+        return None, str(misfit)
+
+
+def sectioned(sections: Sections) -> str:
+    """Return labelled sections as one text, in order."""
+    return "\n\n".join(f"{label}:\n{as_text(value)}" for label, value in sections)
+
+
+def form(gives: Gives) -> str:
+    """Say in words which JSON object is wanted."""
+    fields = ", ".join(f'"{name}": {_wanted(kind)}' for name, kind in gives.items())
+    return f"Reply with one JSON object only: {{{fields}}}"
+
+
+def _wanted(kind: FieldType) -> str:
+    match kind.kind:
+        case "choice":
+            return " | ".join(json.dumps(each, ensure_ascii=False) for each in kind.choices)
+        case "list":
+            assert kind.item is not None
+            return f"[{_wanted(kind.item)}, ...]"
+        case "bool":
+            return "true | false"
+        case "text":
+            return '"..."'
+        case "json" if kind.schema:
+            return f"JSON that fits the schema {kind.schema}"
+        case other:
+            return f"<{other}>"
+
+
+def schema_of(gives: Gives) -> dict[str, Json]:
+    """Return the JSON Schema of a reply, in the strict form that providers ask for."""
+    return {
+        "type": "object",
+        "properties": {name: kind.json_schema() for name, kind in gives.items()},
+        "required": list(gives),
+        "additionalProperties": False,
+    }
+
+
+def _object(text: str, exact: bool) -> dict[str, Json]:
+    """Read one JSON object, tolerantly: code fences, text around it, and broken JSON are mended where they can be."""
+    stripped = text.strip()
+    try:
+        found = json.loads(stripped)
+    except ValueError:
+        found = None if exact else _mended(stripped)
+    if not isinstance(found, dict):
+        raise Misfit("the reply is not a JSON object")
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
+def _mended(text: str) -> Json:
+    from json_repair import repair_json  # heavy and rarely needed
+
+    start = text.find("{")
+    return repair_json(text[start:], return_objects=True) if start >= 0 else None

@@ -1,0 +1,94 @@
+"""The meta model: who writes gradients and updates, from the meta prompts, in bounded context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from flowbot.engine.chat import Ask, Gives, Sections, exchange
+from flowbot.engine.ports import Message, Request, Session
+from flowbot.workflow.draw import outline
+from flowbot.workflow.fields import Json, Misfit, as_text
+from flowbot.workflow.graph import Workflow
+
+Check = Callable[[Mapping[str, Json]], str]  # what is wrong with the values, empty where nothing is
+
+
+@dataclass(frozen=True)
+class Meta:
+    """How meta calls are made: by which model, with which prompts, and which draw they belong to.
+
+    `clip` bounds each section and `tokens` each reply (by purpose, else `max_tokens`), whatever the length of traces.
+    """
+
+    session: Session
+    model: str
+    prompts: Mapping[str, str]
+    draw: str = ""
+    temperature: float = 0.0
+    max_tokens: int | None = 1024
+    tokens: Mapping[str, int] = field(default_factory=dict[str, int])
+    clip: int = 6000
+    description: str = ""
+
+    def at(self, draw: str) -> Meta:
+        """Return the same meta model at another draw."""
+        return replace(self, draw=draw)
+
+    async def ask(
+        self, purpose: str, sections: Sections, gives: Gives, check: Check | None = None
+    ) -> Mapping[str, Json] | None:
+        """Make one meta call; return its values, or None where no usable reply came.
+
+        `check` says what is wrong with values that fit their types; its words go back to the model once, as the one
+        repair a reply may get.
+        """
+        cut = [(label, clipped(as_text(value), self.clip)) for label, value in sections]
+        if self.description:
+            cut = [("task", clipped(self.description, self.clip)), *cut]
+        ask = _Checked(self.prompts[purpose], cut, gives, check=check)
+        limit = self.tokens.get(purpose, self.max_tokens)
+        template = Request(
+            self.model,
+            _NONE,
+            purpose=purpose,
+            schema_name=purpose,
+            temperature=self.temperature,
+            max_tokens=limit,
+            draw=self.draw,
+        )
+        answer = await exchange(ask, self.session, template)
+        return answer.values
+
+    def sketch_text(self, workflow: Workflow) -> str:
+        """Return the workflow's structure in words, without prompts."""
+        return outline(workflow)
+
+
+@dataclass(frozen=True)
+class _Checked(Ask):
+    """A meta call: always asked for as JSON, and checked for more than its types."""
+
+    check: Check | None = None
+
+    @property
+    def plain(self) -> bool:
+        return False
+
+    def parse(self, text: str, exact: bool = False) -> dict[str, Json]:
+        values = super().parse(text, exact)
+        problem = self.check(values) if self.check else ""
+        if problem:
+            raise Misfit(problem)
+        return values
+
+
+def clipped(text: str, limit: int) -> str:
+    """Return the text within `limit` characters: its beginning and its end, with a mark between."""
+    if len(text) <= limit:
+        return text
+    head = limit * 2 // 3
+    return f"{text[:head]}\n[... {len(text) - limit} characters left out ...]\n{text[len(text) - (limit - head) :]}"
+
+
+_NONE: tuple[Message, ...] = ()

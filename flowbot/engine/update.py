@@ -1,0 +1,179 @@
+"""Update: from the gradients of a batch to new prompts (inner loop) and a new sketch (outer loop)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flowbot.engine.backward import Gradient
+from flowbot.engine.meta import Meta
+from flowbot.workflow.draw import outline, signature
+from flowbot.workflow.fields import TEXT, FieldType, Json, parse_type
+from flowbot.workflow.graph import Workflow, WorkflowError, rebuild
+from flowbot.workflow.steps import Call, Step, ToolStep
+
+Guard = Callable[[str], str]  # what is wrong with a prompt's text, empty where nothing is
+PENDING = "(to be written)"
+
+
+async def update_prompts(workflow: Workflow, gradients: Sequence[Gradient], meta: Meta, guard: Guard) -> Workflow:
+    """Return the workflow with each call's prompt rewritten: t_i <- LLM(t_i, {g_i over the batch}).
+
+    A call without a gradient, a frozen call, and a call whose rewrite is not usable keep their prompt.
+    """
+    by_step: dict[str, list[str]] = {}
+    for gradient in gradients:
+        by_step.setdefault(gradient.step or "", []).append(gradient.critique)
+    calls = [call for call in workflow.calls if call.id in by_step and not call.frozen]
+    texts = await _together([_rewrite(call, sorted(by_step[call.id]), meta, guard) for call in calls])
+    return workflow.with_prompts({call.id: text for call, text in zip(calls, texts, strict=True) if text})
+
+
+async def _rewrite(call: Call, critiques: Sequence[str], meta: Meta, guard: Guard) -> str:
+    values = await meta.ask(
+        "prompt_update",
+        [("step", signature(call)), ("instruction", call.prompt), ("critiques", _bullets(critiques))],
+        {"instruction": TEXT},
+        check=lambda values: guard(str(values["instruction"])),
+    )
+    return str(values["instruction"]).strip() if values else ""
+
+
+async def update_sketch(workflow: Workflow, gradients: Sequence[Gradient], meta: Meta, guard: Guard) -> Workflow:
+    """Return the workflow with its structure rewritten: W <- LLM(W, {g_W over the batch}).
+
+    Steps that stay the same keep their prompts; each new or changed call gets one by `prompt_init`. An edit that is
+    not valid goes back to the meta model once with the reason and is then dropped: `workflow` comes back as it was.
+    """
+    if not gradients:
+        return workflow
+    made: list[Workflow] = []
+
+    def check(values: Mapping[str, Json]) -> str:
+        try:
+            made.append(sketched(workflow, values["steps"], str(values["output"])))
+        except (WorkflowError, ValueError) as error:
+            return str(error)
+        return ""
+
+    values = await meta.ask(
+        "workflow_update",
+        [
+            ("workflow", outline(workflow)),
+            ("tools", ", ".join(f"{name} ({spec.kind})" for name, spec in workflow.tools.items()) or "none"),
+            ("critiques", _bullets(sorted(gradient.critique for gradient in gradients))),
+        ],
+        {"steps": _steps_type(bool(workflow.tools)), "output": TEXT},
+        check=check,
+    )
+    if values is None or not made:
+        return workflow
+    roles = {str(step.get("id")): str(step.get("role", "")) for step in values["steps"]}
+    return await _initialised(workflow, made[-1], roles, meta, guard)
+
+
+async def _initialised(
+    old: Workflow, new: Workflow, roles: Mapping[str, str], meta: Meta, guard: Guard
+) -> Workflow:
+    fresh = [call for call in new.calls if call.prompt == PENDING]
+    texts = await _together([_first_prompt(new, call, roles.get(call.id, ""), meta, guard) for call in fresh])
+    if not all(texts):
+        return old
+    return new.with_prompts({call.id: text for call, text in zip(fresh, texts, strict=True)})
+
+
+async def _first_prompt(workflow: Workflow, call: Call, role: str, meta: Meta, guard: Guard) -> str:
+    values = await meta.ask(
+        "prompt_init",
+        [("workflow", outline(workflow)), ("step", signature(call)), ("role", role or "as its name says")],
+        {"instruction": TEXT},
+        check=lambda values: guard(str(values["instruction"])),
+    )
+    return str(values["instruction"]).strip() if values else ""
+
+
+def sketched(workflow: Workflow, steps: Json, output: str) -> Workflow:
+    """Build a workflow from a meta model's sketch; steps that are the same keep their prompt and settings.
+
+    Raises `WorkflowError` (or ValueError) in words that a model can follow. Frozen steps must stay.
+    """
+    if not isinstance(steps, list) or not steps:
+        raise ValueError("steps must be a list with at least one step")
+    built = tuple(_step(workflow, entry) for entry in steps)  # pyright: ignore[reportUnknownVariableType]
+    kept = {step.id for step in built}
+    lost = [step.id for step in workflow.steps if step.frozen and step.id not in kept]
+    if lost:
+        raise ValueError(f"the step '{lost[0]}' is frozen: keep it as it is")
+    new = rebuild(workflow, steps=built, output=output)
+    if not workflow.output_type.accepts(new.output_type) and workflow.output_type.kind != "choice":
+        raise ValueError(f"the output must be of type {workflow.output_type}, not {new.output_type}")
+    return new
+
+
+def _step(workflow: Workflow, entry: Any) -> Step:
+    if not isinstance(entry, dict):
+        raise ValueError("each step must be an object with id, reads and gives")
+    plain: dict[str, Any] = entry  # pyright: ignore[reportUnknownVariableType]
+    step_id = str(plain.get("id", ""))
+    gives = {str(each.get("name")): parse_type(each.get("type")) for each in plain.get("gives", [])}
+    if plain.get("kind") == "tool" or plain.get("tool"):
+        args = {str(each.get("name")): _value(each.get("value")) for each in plain.get("args", [])}
+        return ToolStep(id=step_id, tool=str(plain.get("tool")), args=args, gives=gives)
+    reads = tuple(str(each).lstrip("$") for each in plain.get("reads", []))
+    old = next((call for call in workflow.calls if call.id == step_id), None)
+    if old is not None and (old.frozen or _alike(old, reads, gives)):
+        return old
+    model = old.model if old else None
+    return Call(id=step_id, reads=reads, gives=gives, prompt=PENDING, model=model)
+
+
+def _alike(old: Call, reads: tuple[str, ...], gives: Mapping[str, FieldType]) -> bool:
+    """Tell whether a call is the same; a type that was narrowed (text to choice) counts as the same."""
+    same_names = list(old.gives) == list(gives)
+    return old.reads == reads and same_names and all(gives[name].accepts(old.gives[name]) for name in gives)
+
+
+def _value(value: Json) -> Json:
+    """Read an argument as the model wrote it: JSON where it is JSON, else text."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _steps_type(tools: bool) -> FieldType:
+    """Return the type of a sketch's steps, in the strict form that providers ask for."""
+
+    def record(**fields: Json) -> Json:
+        return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+    text = {"type": "string"}
+    named_type = record(name=text, type=text)
+    fields: dict[str, Json] = {
+        "id": text,
+        "role": text,
+        "reads": {"type": "array", "items": text},
+        "gives": {"type": "array", "items": named_type},
+    }
+    if tools:
+        named_value = record(name=text, value=text)
+        fields |= {"kind": {"type": "string", "enum": ["call", "tool"]}, "tool": text}
+        fields["args"] = {"type": "array", "items": named_value}
+    return FieldType("json", schema=json.dumps({"type": "array", "items": record(**fields)}, sort_keys=True))
+
+
+def _bullets(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {' '.join(text.split())}" for text in texts)
+
+
+async def _together(going: Sequence[Any]) -> list[str]:
+    tasks = [asyncio.ensure_future(each) for each in going]
+    try:
+        return [await task for task in tasks]
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
