@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.meta import Meta
+from flowbot.engine.tasks import end
 from flowbot.engine.trace import StepTrace, Trace
 from flowbot.workflow.fields import TEXT, Json, as_text
 from flowbot.workflow.steps import Call, ToolStep
@@ -47,9 +48,7 @@ async def backward(trace: Trace, meta: Meta) -> Sequence[Gradient]:
                 going[step.id] = asyncio.create_task(gradients(step))
         found = [each for task in going.values() for each in await task]
     except BaseException:
-        for task in going.values():
-            task.cancel()
-        await asyncio.gather(*going.values(), return_exceptions=True)
+        await end(going.values())
         raise
     order = {step.id: index for index, step in enumerate(workflow.steps)}
     calls = {each for each in found if each.step is not None}

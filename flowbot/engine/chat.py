@@ -10,6 +10,7 @@ from flowbot.engine.ports import Message, Reply, Request, Session
 from flowbot.money import Usage
 from flowbot.workflow.fields import FieldType, Json, Misfit, as_text
 
+MISFIT, UNFIT = 1, 2  # why a repair is asked for: the reply's form, or what it says
 Gives = Mapping[str, FieldType]
 Sections = Sequence[tuple[str, Json]]  # (label, value)
 
@@ -48,11 +49,11 @@ class Ask:
         ordered = {name: values[name] for name in self.gives}
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
-    def parse(self, text: str, exact: bool = False) -> dict[str, Json]:
-        """Return the reply's fields; raise `Misfit`. Text around a JSON object is passed over unless `exact`."""
+    def parse(self, text: str) -> dict[str, Json]:
+        """Return the reply's fields; raise `Misfit`. Text around a JSON object is passed over."""
         if self.plain:
             return {next(iter(self.gives)): text.strip()}
-        found = _object(text, exact)
+        found = _object(text)
         values: dict[str, Json] = {}
         for name, kind in self.gives.items():
             if name not in found:
@@ -62,6 +63,10 @@ class Ask:
             except Misfit as misfit:
                 raise Misfit(f"the field '{name}': {misfit}") from None
         return values
+
+
+class CheckFailed(Misfit):
+    """Values that fit their types but not their purpose (a sketch that is not valid, a copied text)."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,13 @@ async def exchange(ask: Ask, session: Session, request: Request) -> Answer:
     messages = ask.messages()
     schema = None if ask.plain else schema_of(ask.gives)
     reply = await session.complete(_with(request, messages, schema, 0))
-    values, problem = _read(ask, reply)
+    values, problem, kind = _read(ask, reply)
     if values is not None or reply.failure:
         return Answer(values, messages, reply.usage, problem)
     again: Message = {"role": "user", "content": f"That does not fit: {problem}. {form(ask.gives)}"}
     turns = (*messages, {"role": "assistant", "content": reply.text[:4000]}, again)
-    mended = await session.complete(_with(request, turns, schema, 1))
-    values, problem = _read(ask, mended)
+    mended = await session.complete(_with(request, turns, schema, kind))
+    values, problem, _ = _read(ask, mended)
     return Answer(values, messages, reply.usage + mended.usage, problem)
 
 
@@ -106,13 +111,16 @@ def _with(request: Request, messages: tuple[Message, ...], schema: Json, repair:
     )
 
 
-def _read(ask: Ask, reply: Reply) -> tuple[dict[str, Json] | None, str]:
+def _read(ask: Ask, reply: Reply) -> tuple[dict[str, Json] | None, str, int]:
+    """Return the values, or what is wrong and which kind of repair that is."""
     if reply.failure:
-        return None, reply.failure
+        return None, reply.failure, 0
     try:
-        return ask.parse(reply.text), ""
+        return ask.parse(reply.text), "", 0
+    except CheckFailed as failed:
+        return None, str(failed), UNFIT
     except Misfit as misfit:
-        return None, str(misfit)
+        return None, str(misfit), MISFIT
 
 
 def sectioned(sections: Sections) -> str:
@@ -153,13 +161,13 @@ def schema_of(gives: Gives) -> dict[str, Json]:
     }
 
 
-def _object(text: str, exact: bool) -> dict[str, Json]:
+def _object(text: str) -> dict[str, Json]:
     """Read one JSON object, tolerantly: code fences, text around it, and broken JSON are mended where they can be."""
     stripped = text.strip()
     try:
         found = json.loads(stripped)
     except ValueError:
-        found = None if exact else _mended(stripped)
+        found = _mended(stripped)
     if not isinstance(found, dict):
         raise Misfit("the reply is not a JSON object")
     return found  # pyright: ignore[reportUnknownVariableType]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flowbot.engine.chat import Ask, exchange
 from flowbot.engine.ports import Request, Session
+from flowbot.engine.tasks import end
 from flowbot.engine.trace import StepTrace, Trace
 from flowbot.task.data import Example
 from flowbot.workflow.fields import Json, Misfit
@@ -60,9 +61,7 @@ async def _play(workflow: Workflow, scene: Scene) -> Mapping[str, StepTrace]:
         for task in running.values():
             await task
     except BaseException:
-        for task in running.values():
-            task.cancel()
-        await asyncio.gather(*running.values(), return_exceptions=True)
+        await end(running.values())
         raise
     return tape
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from flowbot.engine.chat import Ask, Gives, Sections, exchange
+from flowbot.engine.chat import Ask, CheckFailed, Gives, Sections, exchange
 from flowbot.engine.ports import Message, Request, Session
 from flowbot.workflow.draw import outline
-from flowbot.workflow.fields import Json, Misfit, as_text
+from flowbot.workflow.fields import Json, as_text
 from flowbot.workflow.graph import Workflow
 
 Check = Callable[[Mapping[str, Json]], str]  # what is wrong with the values, empty where nothing is
@@ -75,11 +75,11 @@ class _Checked(Ask):
     def plain(self) -> bool:
         return False
 
-    def parse(self, text: str, exact: bool = False) -> dict[str, Json]:
-        values = super().parse(text, exact)
+    def parse(self, text: str) -> dict[str, Json]:
+        values = super().parse(text)
         problem = self.check(values) if self.check else ""
         if problem:
-            raise Misfit(problem)
+            raise CheckFailed(problem)
         return values
 
 

@@ -25,8 +25,8 @@ class Request:
     """One logical LLM call: what is asked, for which purpose, and which repeat of it this is.
 
     `model` is `provider:name`. `schema` is the JSON Schema of the reply, None for plain text. `draw` tells repeats of
-    an otherwise equal request apart (batch, loop and step in `paper`). `repair` counts requests to mend a reply that
-    did not fit.
+    an otherwise equal request apart (batch, loop and step in `paper`). `repair` is 0, or why this is the
+    one repair request: 1 for a reply's form, 2 for what it says.
     """
 
     model: str

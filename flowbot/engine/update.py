@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowbot.engine.backward import Gradient
 from flowbot.engine.meta import Meta
+from flowbot.engine.tasks import together
 from flowbot.workflow.draw import outline, signature
 from flowbot.workflow.fields import TEXT, FieldType, Json, parse_type
 from flowbot.workflow.graph import Workflow, WorkflowError, rebuild
@@ -27,7 +27,7 @@ async def update_prompts(workflow: Workflow, gradients: Sequence[Gradient], meta
     for gradient in gradients:
         by_step.setdefault(gradient.step or "", []).append(gradient.critique)
     calls = [call for call in workflow.calls if call.id in by_step and not call.frozen]
-    texts = await _together([_rewrite(call, sorted(by_step[call.id]), meta, guard) for call in calls])
+    texts = await together([_rewrite(call, sorted(by_step[call.id]), meta, guard) for call in calls])
     return workflow.with_prompts({call.id: text for call, text in zip(calls, texts, strict=True) if text})
 
 
@@ -78,7 +78,7 @@ async def _initialised(
     old: Workflow, new: Workflow, roles: Mapping[str, str], meta: Meta, guard: Guard
 ) -> Workflow:
     fresh = [call for call in new.calls if call.prompt == PENDING]
-    texts = await _together([_first_prompt(new, call, roles.get(call.id, ""), meta, guard) for call in fresh])
+    texts = await together([_first_prompt(new, call, roles.get(call.id, ""), meta, guard) for call in fresh])
     if not all(texts):
         return old
     return new.with_prompts({call.id: text for call, text in zip(fresh, texts, strict=True)})
@@ -167,13 +167,3 @@ def _steps_type(tools: bool) -> FieldType:
 def _bullets(texts: Sequence[str]) -> str:
     return "\n".join(f"- {' '.join(text.split())}" for text in texts)
 
-
-async def _together(going: Sequence[Any]) -> list[str]:
-    tasks = [asyncio.ensure_future(each) for each in going]
-    try:
-        return [await task for task in tasks]
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -6,11 +6,11 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flowbot.task.data import Example
-from flowbot.workflow.fields import Json, as_text
+from flowbot.workflow.fields import Json, as_text, is_list, is_map
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def choice(example: Example, output: Json) -> Score:
 def json_fields(example: Example, output: Json) -> Score:
     """Score the share of the target's fields that the output has with an equal value, field by field."""
     said, wanted = _as_object(output), _as_object(example.target)
-    if not isinstance(wanted, Mapping) or not wanted:
+    if not is_map(wanted) or not wanted:
         return exact(example, output)
-    if not isinstance(said, Mapping):
+    if not is_map(said):
         return Score(0.0, f"Wrong: expected an object with {', '.join(wanted)}, got {_shown(output)}.")
     missing = [name for name in wanted if name not in said]
     differing = [name for name in wanted if name in said and not _equal(said[name], wanted[name])]
@@ -120,7 +120,7 @@ PURE: dict[str, Pure] = {
 
 
 def _targets(example: Example) -> list[Json]:
-    return example.target if isinstance(example.target, list) and example.target else [example.target]  # pyright: ignore
+    return list(example.target) if is_list(example.target) and example.target else [example.target]
 
 
 def _token_f1(said: list[str], wanted: list[str]) -> float:

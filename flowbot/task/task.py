@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, Strict, field_validator, model_validator
-from typing_extensions import Self
 
 from flowbot.money import Budget, Price
 from flowbot.task.data import SPLITS
-from flowbot.workflow.fields import FIELD_NAME, FieldType, Json
+from flowbot.workflow.fields import FIELD_NAME, FieldType, Json, is_map
 from flowbot.workflow.graph import ToolSpec
 from flowbot.workflow.steps import Flag, Text, Type, Value, Whole
 
@@ -150,9 +149,8 @@ def _named(value: Any) -> Any:
 
 
 def _recipe(value: Any) -> Any:
-    if isinstance(value, dict) and "settings" not in value:
-        settings = {key: item for key, item in value.items() if key != "name"}  # pyright: ignore
-        return {"name": value.get("name"), "settings": settings} if "name" in value else value  # pyright: ignore
+    if is_map(value) and "settings" not in value and "name" in value:
+        return {"name": value["name"], "settings": {key: item for key, item in value.items() if key != "name"}}
     return _named(value)
 
 
@@ -183,12 +181,7 @@ class Task(Value):
     @model_validator(mode="before")
     @classmethod
     def _shapes(cls, plain: Any) -> Any:
-        if not isinstance(plain, dict):
-            return plain
-        shaped: dict[str, Any] = dict(plain)  # pyright: ignore[reportUnknownArgumentType]
-        if shaped.get("tools") == []:
-            shaped["tools"] = {}
-        return shaped
+        return {**plain, "tools": {}} if is_map(plain) and plain.get("tools") == [] else plain
 
     @field_validator("data", mode="before")
     @classmethod

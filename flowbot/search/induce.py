@@ -1,0 +1,79 @@
+"""The loop that all recipes share: search until done, stopped or at the wall, and say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowbot.errors import InputError
+from flowbot.money import BudgetReached
+from flowbot.names import nearest
+from flowbot.search.lab import Lab, Row
+from flowbot.search.paper import PaperSettings, expected_calls, paper
+from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import plain_workflow, problems_of
+from flowbot.workflow.steps import Value
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A search strategy: its settings, the search itself, and how many calls it expects to make.
+
+    `expected(settings, train, val, calls, later)` gives calls by purpose for a workflow of so many calls before and
+    after the edits.
+    """
+
+    settings: type[Value]
+    search: Callable[[Lab, Any], Awaitable[None]]
+    expected: Callable[..., Mapping[str, int]]
+
+
+RECIPES: Mapping[str, Recipe] = {"paper": Recipe(PaperSettings, paper, expected_calls)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search ended with: the best row, and why it ended (`done` or `budget`, with the reason in words)."""
+
+    best: Row | None
+    ended: str
+    why: str = ""
+
+
+def recipe_settings(name: str, settings: Mapping[str, Json]) -> Value:
+    """Return a recipe's settings; raise `InputError` for an unknown recipe or setting."""
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe '{name}'{nearest(name, RECIPES)} (recipes: {', '.join(RECIPES)})", "recipe")
+    kind = RECIPES[name].settings
+    try:
+        return kind.model_validate(dict(settings))
+    except ValidationError as error:
+        first = problems_of(error)[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(kind.model_fields)
+            raise InputError(
+                f"the recipe '{name}' has no setting '{key}'{nearest(key, kind.model_fields)} ({known})", "recipe"
+            ) from None
+        raise InputError(f"the recipe's setting '{key}': {first['msg']}", "recipe") from None
+
+
+async def induce(lab: Lab, recipe: str, settings: Value) -> Found:
+    """Search by a recipe; return the best so far, also where the budget ends it. Raises `EndpointError`."""
+    await lab.tell(
+        "start",
+        recipe=recipe,
+        settings=settings.model_dump(mode="json"),
+        workflow=plain_workflow(lab.start),
+        train=len(lab.train),
+        val=len(lab.val),
+        seed=lab.seed,
+    )
+    try:
+        await RECIPES[recipe].search(lab, settings)
+    except BudgetReached as reached:
+        return Found(lab.best, "budget", str(reached))
+    return Found(lab.best, "done")

@@ -1,0 +1,185 @@
+"""Moves that need no meta model: the output's type, and worked examples. Each is kept only if it is measured better."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from flowbot.search.lab import Candidate, Lab, Row
+from flowbot.task.data import Example
+from flowbot.task.metrics import last_number
+from flowbot.workflow.fields import NUMBER, FieldType, Json, Misfit, as_text, choice
+from flowbot.workflow.graph import Workflow, WorkflowError
+from flowbot.workflow.steps import Call, Demo
+
+MOST_CHOICES = 30
+LONGEST_CHOICE = 60
+
+
+class MoveSettings(Protocol):
+    """What the moves can be told."""
+
+    @property
+    def moves(self) -> Sequence[str]: ...
+
+    @property
+    def demos(self) -> int: ...
+
+    @property
+    def demo_sets(self) -> int: ...
+
+    @property
+    def demo_items(self) -> int: ...
+
+    @property
+    def accept(self) -> float: ...
+
+
+async def try_moves(lab: Lab, settings: MoveSettings) -> None:
+    """Try each move on the best so far, in turn; keep it where a paired comparison on validation favours it.
+
+    P(gain > 0) must reach `accept`; otherwise what was best stays.
+    """
+    for name in settings.moves:
+        best = lab.best
+        assert best is not None
+        child = await MOVES[name](lab, best.candidate.workflow, settings)
+        if child is None:
+            await lab.tell("move", name=name, kept=False, why="it does not apply here")
+            continue
+        row = await lab.measure(child)
+        comparison = lab.compared(best, row)
+        kept = comparison.p_gain >= settings.accept and row.mean > best.mean
+        why = f"P(gain > 0) = {comparison.p_gain:.3f}, {'at least' if kept else 'below'} {settings.accept:g}"
+        await lab.tell("move", name=name, kept=kept, why=why, candidate=child.id, gain=comparison.gain)
+        if kept:
+            await lab.keep(row, f"move {name}", comparison)
+
+
+async def output_type(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candidate | None:
+    """Give the output the type that the train targets have: a small set becomes `choice[...]`, numbers `number`."""
+    call = _output_call(workflow)
+    found = target_type([example.target for example in lab.train])
+    if call is None or found is None or workflow.output_type.kind != "text":
+        return None
+    name = workflow.output.partition(".")[2]
+    try:
+        made = workflow.with_steps({call.id: {"gives": {**call.gives, name: found}, "demos": ()}})
+    except WorkflowError:
+        return None
+    return Candidate(made, workflow.id, (f"output type {found}",), "the answers come from a closed set of values")
+
+
+def target_type(targets: Sequence[Json]) -> FieldType | None:
+    """Return `choice[...]` for texts from a small set seen again and again, `number` for numbers, else None."""
+    if not targets or any(target is None or isinstance(target, list | dict) for target in targets):
+        return None
+    texts = [as_text(target).strip() for target in targets]
+    distinct = sorted(set(texts))
+    small = len(distinct) <= min(MOST_CHOICES, len(texts) // 3) and max(map(len, distinct)) <= LONGEST_CHOICE
+    if all(last_number(target) is not None and _numeric(target) for target in targets) and not small:
+        return NUMBER
+    return choice(*distinct) if small and all(distinct) and len(distinct) > 1 else None
+
+
+async def demos(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candidate | None:
+    """Show worked examples from train: several sets, the one with the best score on other train items is the child.
+
+    A call whose output is the workflow's shows the expected value; other calls show what they gave in runs that
+    scored 1.
+    """
+    wanted = settings.demos
+    sets = [_drawn(lab, wanted, number) for number in range(settings.demo_sets)]
+    shown = {example.id for each in sets for example in each}
+    rest = [example for example in lab.train if example.id not in shown][: settings.demo_items]
+    if len(rest) < min(8, settings.demo_items) or not all(sets):
+        return None
+    children: list[tuple[float, int, Workflow]] = []
+    for number, examples in enumerate(sets):
+        made = await _with_demos(lab, workflow, examples)
+        if made is None:
+            continue
+        await lab.enter(Candidate(made, workflow.id, (f"demos, set {number + 1}",), "worked examples show the task"))
+        lab.admit({"task": len(rest) * len(made.calls)}, f"demos, set {number + 1}")
+        traces = await lab.run(made, rest, "demos")
+        mean = sum(trace.score.value if trace.score else 0.0 for trace in traces) / len(rest)
+        await lab.tell("row", candidate=made.id, split="train", mean=mean, failed=0, scores=[])
+        children.append((mean, -number, made))
+    if not children:
+        return None
+    best = max(children, key=lambda child: child[:2])[2]
+    return lab.known[best.id]
+
+
+def _drawn(lab: Lab, count: int, number: int) -> list[Example]:
+    """Draw examples by seed, as evenly over the targets as they go (a small set of targets is a set of classes)."""
+    deck = list(lab.train)
+    random.Random(f"{lab.seed}|demos|{number}").shuffle(deck)
+    by_target: dict[str, list[Example]] = {}
+    for example in deck:
+        by_target.setdefault(as_text(example.target), []).append(example)
+    if len(by_target) > count:
+        return deck[:count]
+    drawn: list[Example] = []
+    while len(drawn) < count and any(by_target.values()):
+        for group in by_target.values():
+            if group and len(drawn) < count:
+                drawn.append(group.pop())
+    random.Random(f"{lab.seed}|order|{number}").shuffle(drawn)
+    return drawn
+
+
+async def _with_demos(lab: Lab, workflow: Workflow, examples: Sequence[Example]) -> Workflow | None:
+    """Return the workflow with demos made from examples, or None where they give none."""
+    direct = _output_call(workflow)
+    simple = direct is not None and len(workflow.calls) == 1 and set(direct.reads) <= set(workflow.inputs)
+    if direct is not None and simple and len(direct.gives) == 1:
+        found = {direct.id: [_labelled(direct, example.inputs, example) for example in examples]}
+    else:
+        found = await _bootstrapped(lab, workflow, examples)
+    steps = {step_id: {"demos": tuple(demo for demo in made if demo)} for step_id, made in found.items()}
+    if not any(settings["demos"] for settings in steps.values()):
+        return None
+    return workflow.with_steps(steps)
+
+
+async def _bootstrapped(lab: Lab, workflow: Workflow, examples: Sequence[Example]) -> dict[str, list[Demo | None]]:
+    """Return, for each call that is not frozen, what it read and gave in the runs on these examples that scored 1."""
+    lab.admit({"task": len(examples) * len(workflow.calls)}, "demos: runs on train")
+    traces = await lab.run(workflow, examples, "demos")
+    good = [trace for trace in traces if trace.score and trace.score.value >= 1.0]
+    return {
+        call.id: [Demo(reads=dict(t.by_step[call.id].reads), gives=dict(t.by_step[call.id].gives)) for t in good]
+        for call in workflow.calls
+        if not call.frozen
+    }
+
+
+def _labelled(call: Call, reads: Mapping[str, Json], example: Example) -> Demo | None:
+    name, kind = next(iter(call.gives.items()))
+    target = example.target[0] if isinstance(example.target, list) and example.target else example.target  # pyright: ignore
+    try:
+        value = kind.fit(target)
+    except Misfit:
+        return None
+    return Demo(reads={source: reads[source] for source in call.reads}, gives={name: value})
+
+
+def _output_call(workflow: Workflow) -> Call | None:
+    step = workflow.step(workflow.output.partition(".")[0])
+    return step if isinstance(step, Call) and not step.frozen else None
+
+
+def _numeric(value: Json) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return True
+    try:
+        float(as_text(value).replace(",", "").strip())
+    except ValueError:
+        return False
+    return True
+
+
+Move = Callable[[Lab, Workflow, MoveSettings], Awaitable[Candidate | None]]
+MOVES: Mapping[str, Move] = {"output_type": output_type, "demos": demos}

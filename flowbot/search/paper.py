@@ -1,0 +1,135 @@
+"""The recipe `paper`: FlowBot as published (arXiv 2604.26258), two loops of textual gradients."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flowbot.engine.backward import backward, sketch_gradient
+from flowbot.engine.tasks import together
+from flowbot.engine.trace import Trace
+from flowbot.engine.update import update_prompts, update_sketch
+from flowbot.search.lab import Candidate, Lab
+from flowbot.search.moves import try_moves
+from flowbot.task.data import Example
+from flowbot.workflow.draw import diff
+from flowbot.workflow.graph import Workflow
+from flowbot.workflow.steps import Value, Whole
+
+class PaperSettings(Value):
+    """The settings of `paper`; the defaults are the published ones.
+
+    `batches` bounds the number of batches of an epoch. `moves` names the model-free moves tried after the gradients;
+    they are not part of the published method and off by default.
+    """
+
+    epochs: Whole = 1
+    batch: Whole = 5
+    batches: Whole | None = None
+    loops: Annotated[int, Field(ge=0)] = 2
+    inner: Annotated[int, Field(ge=0)] = 5
+    moves: tuple[Literal["output_type", "demos"], ...] = ()
+    demos: Whole = 8
+    demo_sets: Whole = 3
+    demo_items: Whole = 24
+    accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    meta_tokens: Whole = 1024
+    meta_clip: Whole = 6000
+
+
+async def paper(lab: Lab, settings: PaperSettings) -> None:
+    """Search by the published recipe; the best on validation is in `lab.best`, at any time.
+
+    Every edit of the two loops is taken on as it comes; validation after each batch decides what is kept. Raises
+    `BudgetReached` and `EndpointError`, between decisions only.
+    """
+    start = await lab.measure(Candidate(lab.start))
+    await lab.keep(start, "the start")
+    workflow = lab.start
+    for number, batch in enumerate(batches(lab.train, settings, lab.seed)):
+        for loop in range(settings.loops):
+            workflow = await bilevel(lab, workflow, batch, settings, f"batch {number + 1}, loop {loop + 1}")
+        row = await lab.measure(Candidate(workflow, lab.start.id, ("textual gradients",), f"batch {number + 1}"))
+        assert lab.best is not None
+        if row.mean > lab.best.mean:
+            await lab.keep(row, f"best on validation after batch {number + 1}", lab.compared(start, row))
+    assert lab.best is not None
+    await lab.tell("part", name="gradients", candidate=lab.best.candidate.id, mean=lab.best.mean)
+    if settings.moves:
+        await try_moves(lab, settings)
+        await lab.tell("part", name="moves", candidate=lab.best.candidate.id, mean=lab.best.mean)
+
+
+async def bilevel(
+    lab: Lab, workflow: Workflow, batch: Sequence[Example], settings: PaperSettings, name: str
+) -> Workflow:
+    """Return the workflow after one outer step (the sketch) and the inner steps (its prompts) on a batch."""
+    size = len(batch)
+    lab.admit({"task": size * len(workflow.calls), "workflow_gradient": size, "workflow_update": 1}, f"{name}: outer")
+    meta = lab.meta.at(f"{name}, outer")
+    traces = await lab.run(workflow, batch, meta.draw)
+    critiques = [gradient for gradient in await together([sketch_gradient(t, meta) for t in traces]) if gradient]
+    changed = await update_sketch(workflow, critiques, meta, lab.guard)
+    await _tell_step(lab, meta.draw, traces, workflow, changed)
+    workflow = changed
+    for step in range(settings.inner):
+        calls = len(workflow.calls)
+        later = {"call_gradient": size * (calls - 1), "prompt_update": calls}
+        lab.admit({"task": size * calls, "loss_gradient": size, **later}, f"{name}: inner {step + 1}")
+        meta = lab.meta.at(f"{name}, inner {step + 1}")
+        traces = await lab.run(workflow, batch, meta.draw)
+        gradients = [each for found in await together([backward(t, meta) for t in traces]) for each in found]
+        changed = await update_prompts(workflow, gradients, meta, lab.guard)
+        await _tell_step(lab, meta.draw, traces, workflow, changed)
+        workflow = changed
+    return workflow
+
+
+async def _tell_step(lab: Lab, name: str, traces: Sequence[Trace], old: Workflow, new: Workflow) -> None:
+    mean = sum(trace.score.value if trace.score else 0.0 for trace in traces) / len(traces)
+    await lab.tell("step", name=name, batch_mean=mean, workflow=new.id, changed=diff(old, new))
+
+
+def batches(train: Sequence[Example], settings: PaperSettings, seed: int) -> Iterator[Sequence[Example]]:
+    """Yield the batches of all epochs, each epoch in an order of its own drawn by the seed; a short tail counts."""
+    for epoch in range(settings.epochs):
+        deck = list(train)
+        random.Random(f"{seed}|batches|{epoch}").shuffle(deck)
+        cuts = range(0, len(deck), settings.batch)
+        for start in cuts[: settings.batches]:
+            yield deck[start : start + settings.batch]
+
+
+def expected_calls(settings: PaperSettings, train: int, val: int, calls: int, later: int) -> Mapping[str, int]:
+    """Return the calls by purpose of a whole search: `calls` LLM calls a workflow before, `later` after each update.
+
+    One loop makes B*K0 + J*B*K1 task, B workflow-gradient, J*B loss-gradient, J*B*(K1-1) call-gradient, J*K1
+    prompt-update, 1 workflow-update calls, and one prompt-init for each new step.
+    """
+    total: dict[str, int] = {"task": val * calls}
+
+    def add(purpose: str, count: int) -> None:
+        total[purpose] = total.get(purpose, 0) + count
+
+    before = calls
+    sizes = [settings.batch] * (train // settings.batch) + ([train % settings.batch] if train % settings.batch else [])
+    for size in sizes[: settings.batches] * settings.epochs:
+        for _ in range(settings.loops):
+            inner = settings.inner
+            add("task", size * before + inner * size * later)
+            add("workflow_gradient", size)
+            add("loss_gradient", inner * size)
+            add("call_gradient", inner * size * (later - 1))
+            add("prompt_update", inner * later)
+            add("workflow_update", 1)
+            add("prompt_init", max(0, later - before))
+            before = later
+        add("task", val * before)
+    if "output_type" in settings.moves:
+        add("task", val * before)
+    if "demos" in settings.moves:
+        add("task", (settings.demo_sets * settings.demo_items + val) * before)
+    return {purpose: count for purpose, count in total.items() if count}

@@ -1,0 +1,189 @@
+"""The journal: SQLite in WAL mode, the only truth about a run. Replies, tool values, scores and decisions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowbot.errors import InputError
+
+
+class JournalError(RuntimeError):
+    """The journal cannot be written (a full disk), or a resumed run decided otherwise than it did before."""
+
+
+def _first_tables(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+    db.execute("CREATE TABLE calls (key TEXT PRIMARY KEY, purpose TEXT, value TEXT NOT NULL, at REAL) WITHOUT ROWID")
+    db.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, at REAL)")
+
+
+def _ends_table(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE ends (seq INTEGER PRIMARY KEY, value TEXT NOT NULL, at REAL)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _ends_table)
+
+
+class SqliteJournal:
+    """Keeps what was paid for, before it is used; one writer, group commits, many readers.
+
+    `calls` holds replies, tool values and scores by the hash of the logical request; `events` the decisions in order.
+    On resume, `append` compares each event with the one recorded in its place and raises `JournalError` where they
+    differ: a run that decides otherwise on the same replies is a bug, never a silent change.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        fresh = not path.exists()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            if fresh:
+                path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"cannot open the journal: {error}", str(path), "give another folder with --run") from None
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []
+        self._flush: asyncio.Future[None] | None = None
+        self._recorded = [(kind, value) for kind, value in self._db.execute("SELECT kind, value FROM events ORDER BY seq")]
+        self._seq = 0
+
+    def _migrate(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        for number, migrate in enumerate(MIGRATIONS[version:], version + 1):
+            self._db.execute("BEGIN")
+            migrate(self._db)
+            self._db.execute(f"PRAGMA user_version={number}")
+            self._db.execute("COMMIT")
+
+    def find(self, key: str) -> Any | None:
+        """Return what is recorded under a key, or None."""
+        row = self._db.execute("SELECT value FROM calls WHERE key=?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    async def record(self, key: str, purpose: str, value: Any) -> None:
+        """Write one paid value; return when it is committed."""
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        await self._write("INSERT OR IGNORE INTO calls VALUES (?,?,?,?)", (key, purpose, text, time.time()))
+
+    async def append(self, event: Mapping[str, Any]) -> None:
+        """Write one decision, or compare it with the record; `event["kind"]` names it."""
+        kind = str(event["kind"])
+        text = json.dumps({key: value for key, value in event.items() if key != "kind"}, ensure_ascii=False, sort_keys=True)
+        seq, self._seq = self._seq, self._seq + 1
+        if seq < len(self._recorded):
+            if self._recorded[seq] != (kind, text):
+                raise JournalError(
+                    f"the run went another way than before at event {seq + 1} ({kind}): "
+                    f"recorded {self._recorded[seq][0]} {self._recorded[seq][1][:300]}, now {text[:300]}"
+                )
+            return
+        await self._write("INSERT INTO events VALUES (?,?,?,?)", (seq, kind, text, time.time()))
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Write how this stretch of the run ended; a run that goes on has one such record a stretch."""
+        self._db.execute("INSERT INTO ends (value, at) VALUES (?, ?)", (json.dumps(facts, sort_keys=True), time.time()))
+
+    def ends(self) -> list[dict[str, Any]]:
+        """Return how each stretch of the run ended, in order."""
+        return [json.loads(value) for (value,) in self._db.execute("SELECT value FROM ends ORDER BY seq")]
+
+    async def _write(self, statement: str, row: tuple[Any, ...]) -> None:
+        """Join the next group commit: all that is written in one turn of the loop is one transaction."""
+        self._waiting.append((statement, row))
+        if self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.create_future()
+            loop.call_soon(self._commit)
+        await asyncio.shield(self._flush)
+
+    def _commit(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        flush, self._flush = self._flush, None
+        assert flush is not None
+        try:
+            self._db.execute("BEGIN")
+            for statement, row in waiting:
+                self._db.execute(statement, row)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            flush.set_exception(JournalError(f"cannot write the journal {self.path}: {error}; free some space and go on"))
+            return
+        flush.set_result(None)
+
+    @property
+    def resumed(self) -> bool:
+        """True where the run had recorded anything before."""
+        return bool(self._recorded)
+
+    def identify(self, hashes: Mapping[str, str]) -> None:
+        """Bind the journal to what the run depends on; raise `InputError` naming the difference on a resume."""
+        known = dict(self._db.execute("SELECT key, value FROM meta"))
+        changed = [name for name in hashes if name in known and known[name] != hashes[name]]
+        if changed:
+            raise InputError(
+                f"this run was made with another {', '.join(changed)}",
+                str(self.path.parent),
+                "start a new run with --run DIR, or put back what was changed",
+            )
+        self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?,?)", hashes.items())
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the recorded decisions, in order."""
+        for kind, value, at in self._db.execute("SELECT kind, value, at FROM events ORDER BY seq"):
+            yield {"kind": kind, "at": at} | json.loads(value)
+
+    def close(self) -> None:
+        """Write what is waiting and close."""
+        if self._waiting:
+            self._commit()
+        self._db.close()
+
+
+class MemoryJournal:
+    """A journal that lives as long as its process: for runs of a finished workflow, and for tests."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, Any] = {}
+        self.written: list[dict[str, Any]] = []
+        self.ended: list[dict[str, Any]] = []
+        self.resumed = False
+
+    def find(self, key: str) -> Any | None:
+        """Return what is recorded under a key, or None."""
+        return self.calls.get(key)
+
+    async def record(self, key: str, purpose: str, value: Any) -> None:
+        """Keep one value."""
+        self.calls[key] = value
+
+    async def append(self, event: Mapping[str, Any]) -> None:
+        """Keep one decision."""
+        self.written.append(dict(event))
+
+    def identify(self, hashes: Mapping[str, str]) -> None:
+        """Nothing to compare with."""
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Keep how the run ended."""
+        self.ended.append(dict(facts))
+
+    def ends(self) -> list[dict[str, Any]]:
+        """Return how the run ended."""
+        return self.ended
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the decisions, in order."""
+        return iter(self.written)
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,186 @@
+"""The session: every paid effect behind the journal and the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from flowbot.engine.ports import Metric, Model, Reply, Request, Tool, ToolReply
+from flowbot.engine.trace import Trace
+from flowbot.money import Ledger, Price, Purse, Usage
+from flowbot.task.metrics import Score
+from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import ToolSpec, Workflow
+
+MODES = ("schema", "json", "text")
+MISFITS = 3  # replies of one stage that do not fit, before the next mode is tried
+DEFAULT_REPLY = 1024  # tokens reserved for a reply without a bound
+
+
+class Record(Protocol):
+    """What a session needs of a journal."""
+
+    def find(self, key: str) -> Any | None: ...
+
+    async def record(self, key: str, purpose: str, value: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model ready to be asked: its price (None: unknown), a bound for replies, and what salts its keys."""
+
+    model: Model
+    price: Price | None = None
+    max_tokens: int | None = None
+    salt: str = ""
+
+
+@dataclass
+class RunSession:
+    """Answers requests from the journal where they stand there, else from the model, within the budget.
+
+    Law 2: a reply is in the journal before it is used, and what is there is never asked for again; equal keys in
+    flight share one send. Law 4: money, tokens and calls are reserved before a call and settled after it.
+    """
+
+    models: Mapping[str, Opened]
+    journal: Record
+    purse: Purse = field(default_factory=Purse)
+    ledger: Ledger = field(default_factory=Ledger)
+    open_tool: Callable[[ToolSpec], Tool] | None = None
+    in_flight: int = 0
+    replayed: int = 0
+    _shared: dict[str, asyncio.Future[Any]] = field(default_factory=dict[str, "asyncio.Future[Any]"])
+    _booked: set[str] = field(default_factory=set[str])
+    _misfits: dict[str, int] = field(default_factory=dict[str, int])
+    _tools: dict[str, Tool] = field(default_factory=dict[str, Tool])
+
+    async def complete(self, request: Request) -> Reply:
+        """Return the reply to a request; raise `EndpointError` or `BudgetReached`."""
+        opened = self.models[request.model]
+        key = request.key(opened.salt)
+        if request.repair == 1:
+            self._misfits[request.model] = self._misfits.get(request.model, 0) + (key not in self._booked)
+        known = self.journal.find(key)
+        if known is not None:
+            reply = _reply(known)
+            self.replayed += 1
+            self._restore(opened.model, reply.mode)
+        else:
+            reply = await self._once(key, lambda: self._send(key, opened, request))
+        self._book(key, request, reply, paid=known is not None)
+        return reply
+
+    async def _send(self, key: str, opened: Opened, request: Request) -> Reply:
+        estimate = _estimate(request, opened)
+        self.purse.reserve(estimate)
+        actual: Usage | None = None
+        self.in_flight += 1
+        try:
+            reply = await opened.model.complete(request)
+            actual = reply.usage
+            await self.journal.record(key, request.purpose, asdict(reply))
+        finally:
+            self.in_flight -= 1
+            self.purse.settle(estimate, actual)
+        return reply
+
+    def _book(self, key: str, request: Request, reply: Reply, paid: bool) -> None:
+        """Book a reply in the ledger once, however often it is used; what was paid earlier is settled here."""
+        if key in self._booked:
+            return
+        self._booked.add(key)
+        self.ledger.add(request.purpose, reply.usage, repair=request.repair > 0, retries=reply.retries)
+        if paid:
+            self.purse.settled += reply.usage
+
+    async def use_tool(self, workflow: Workflow, name: str, args: Mapping[str, Json], draw: str) -> ToolReply:
+        """Return a tool's value for arguments, from the journal where it stands there."""
+        spec = workflow.tools[name]
+        key = _hash(["tool", spec.model_dump(mode="json"), args, draw])
+        known = self.journal.find(key)
+        if known is not None:
+            return ToolReply(**known)
+        return await self._once(key, lambda: self._run_tool(key, name, spec, args))
+
+    async def _run_tool(self, key: str, name: str, spec: ToolSpec, args: Mapping[str, Json]) -> ToolReply:
+        if name not in self._tools:
+            if self.open_tool is None:
+                return ToolReply(failure=f"the tool '{name}' is not available here")
+            self._tools[name] = self.open_tool(spec)
+        reply = await self._tools[name].call(args)
+        await self.journal.record(key, "tool", asdict(reply))
+        return reply
+
+    async def score(self, metric: Metric, identity: str, trace: Trace, draw: str) -> Score:
+        """Return the score of a trace, from the journal where it stands there. A failed run scores 0."""
+        if trace.error:
+            return Score(0.0, trace.error)
+        example = trace.example
+        key = _hash(["score", identity, example.id, dict(example.inputs), example.target, trace.output, draw])
+        known = self.journal.find(key)
+        if known is not None:
+            return Score(**known)
+        return await self._once(key, lambda: self._judge(key, metric, trace))
+
+    async def _judge(self, key: str, metric: Metric, trace: Trace) -> Score:
+        score = await metric.score(trace.example, trace.output, trace, self)
+        await self.journal.record(key, "score", asdict(score))
+        return score
+
+    async def _once(self, key: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do work under a key once, however many ask for it at the same time."""
+        going = self._shared.get(key)
+        if going is not None:
+            return await asyncio.shield(going)
+        future = asyncio.get_running_loop().create_future()
+        self._shared[key] = future
+        try:
+            value = await work()
+        except BaseException as error:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # it is raised here too: whoever shares it may be gone
+            raise
+        else:
+            future.set_result(value)
+            return value
+        finally:
+            del self._shared[key]
+
+    def end_stage(self) -> None:
+        """Decide, between stages only, whether a model's replies fit too badly for the mode they are asked in."""
+        for name, misfits in self._misfits.items():
+            model: Any = self.models[name].model
+            mode = getattr(model, "mode", "text")
+            if misfits >= MISFITS and mode in MODES[:-1]:
+                model.mode = MODES[MODES.index(mode) + 1]
+        self._misfits.clear()
+
+    def _restore(self, model: Any, mode: str) -> None:
+        """Go on in the mode that recorded replies were asked in."""
+        now = getattr(model, "mode", None)
+        if now in MODES and mode in MODES and MODES.index(mode) > MODES.index(now):
+            model.mode = mode
+
+
+def _reply(known: dict[str, Any]) -> Reply:
+    return Reply(**(known | {"usage": Usage(**known["usage"])}))
+
+
+def _estimate(request: Request, opened: Opened) -> Usage:
+    """Return an upper estimate of a call: text at three bytes a token, the reply at its bound."""
+    size = sum(len(message["content"].encode("utf-8", "surrogatepass")) for message in request.messages)
+    given = -(-size // 3) + 8 * len(request.messages)
+    taken = request.max_tokens or opened.max_tokens or DEFAULT_REPLY
+    usd = opened.price.of(given, taken) if opened.price else None
+    return Usage(1, given, taken, usd=usd)
+
+
+def _hash(plain: Json) -> str:
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

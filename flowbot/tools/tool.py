@@ -1,0 +1,115 @@
+"""Tools by their declaration: a calculator, and a user's own Python functions."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowbot.engine.ports import Tool, ToolReply
+from flowbot.errors import InputError
+from flowbot.tools.metric import call_function, load_function
+from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import CalculatorSpec, ToolSpec
+
+LONGEST = 1000  # characters of an expression
+LARGEST_POWER = 1000
+
+
+def open_tool(spec: ToolSpec, folder: Path, trust: bool, functions: Mapping[str, Callable[..., Any]]) -> Tool:
+    """Return the tool of a declaration.
+
+    A function given by the caller is used as it is; one named in a file is imported only where `trust` says so (law 9).
+    """
+    if isinstance(spec, CalculatorSpec):
+        return Calculator()
+    if spec.function in functions:
+        return Function(functions[spec.function])
+    if not trust:
+        raise InputError(
+            f"the tool function '{spec.function}' would be imported, and this file is not trusted",
+            mend="give --trust if you know what it does",
+        )
+    return Function(load_function(spec.function, folder, "tool"))
+
+
+@dataclass(frozen=True)
+class Function:
+    """A plain typed Python function as a tool; what it raises is the example's failure."""
+
+    function: Callable[..., Any]
+
+    async def call(self, args: Mapping[str, Json]) -> ToolReply:
+        """Call the function with the arguments by name."""
+        started = time.perf_counter()
+        try:
+            value = await call_function(self.function, dict(args))
+        except Exception as error:
+            return ToolReply(failure=f"{type(error).__name__}: {error}", seconds=time.perf_counter() - started)
+        return ToolReply(value, seconds=time.perf_counter() - started)
+
+
+class Calculator:
+    """Arithmetic on one expression: numbers, + - * / // % **, brackets, and a few functions. Nothing is evaluated
+    but what this class walks over itself."""
+
+    async def call(self, args: Mapping[str, Json]) -> ToolReply:
+        """Return the value of `expression`, or what is wrong with it."""
+        started = time.perf_counter()
+        try:
+            value = calculate(str(args["expression"]))
+        except KeyError:
+            return ToolReply(failure="the calculator needs the argument 'expression'")
+        except (ValueError, ArithmeticError) as error:
+            return ToolReply(failure=f"cannot calculate {str(args['expression'])[:80]!r}: {error}")
+        return ToolReply(value, seconds=time.perf_counter() - started)
+
+
+_BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_NAMED: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "round": round, "sqrt": math.sqrt}
+
+
+def calculate(expression: str) -> int | float:
+    """Return the value of an arithmetic expression; raise ValueError or ArithmeticError in words."""
+    if len(expression) > LONGEST:
+        raise ValueError(f"longer than {LONGEST} characters")
+    try:
+        tree = ast.parse(expression.strip().replace("^", "**"), mode="eval")
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError("not an arithmetic expression") from None
+    value = _value(tree.body)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("the result is not finite")
+    return value
+
+
+def _value(node: ast.expr) -> int | float:
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _value(operand)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            a, b = _value(left), _value(right)
+            if isinstance(op, ast.Pow) and (abs(b) > LARGEST_POWER or abs(a) > 1e6):
+                raise ValueError("the power is too large")
+            return _BINARY[type(op)](a, b)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _NAMED:
+            return _NAMED[name](*(_value(arg) for arg in args))
+        case _:
+            raise ValueError("only numbers, + - * / // % **, brackets and abs, min, max, round, sqrt are allowed")
