@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, Event
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.scalarstring import LiteralScalarString
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString, ScalarString
 from ruamel.yaml.scanner import RoundTripScanner, Scanner
 from ruamel.yaml.tokens import ScalarToken
 
 from flowbot.errors import InputError
 from flowbot.names import nearest
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, is_list, is_map
 from flowbot.workflow.graph import problems_of
 
 Path = tuple[str | int, ...]
 Record = TypeVar("Record", bound=BaseModel)
+Parsed = Any  # ruamel's events, nodes and errors, which have partial types
+_Map: Any = CommentedMap
+_List: Any = CommentedSeq
 
 LARGEST = 2_000_000  # characters of one document
 DEEPEST = 40
+ORDERED = ("inputs", "gives", "output")  # maps whose order means something: a model answers field by field
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,13 @@ class Document:
         return InputError(what, self.where(path), mend)
 
 
-class _BareTypes:
+class _BareTypes(Scanner):
     """Lets `{passages: list[text]}` be written without quotes, which plain YAML refuses within braces."""
 
     def scan_plain(self: Any) -> Any:
         length = self._bare_type() if self.flow_level else 0
         if not length:
-            return super().scan_plain()
+            return super().scan_plain()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         start = self.reader.get_mark()
         text = self.reader.prefix(length)
         self.reader.forward(length)
@@ -75,17 +79,13 @@ class _BareTypes:
         return 0
 
 
-class _PlainScanner(_BareTypes, Scanner):
-    pass
-
-
 class _CommentScanner(_BareTypes, RoundTripScanner):
     pass
 
 
-def _yaml(kind: str) -> YAML:
+def _yaml(kind: str) -> Any:
     yaml = YAML(typ=kind, pure=True)
-    yaml.Scanner = _CommentScanner if kind == "rt" else _PlainScanner
+    yaml.Scanner = _CommentScanner if kind == "rt" else _BareTypes
     yaml.preserve_quotes = True
     return yaml
 
@@ -104,18 +104,22 @@ def read_document(text: str, file: str) -> Document:
     except InputError:
         raise
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise InputError(f"not valid YAML: {error.problem or error.context}", f"{file}:{line}") from None
+        _refuse_marked(error, file)
     except (YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not valid YAML: {str(error).splitlines()[0] or 'nested too deep'}", file) from None
+        raise InputError(f"not valid YAML: {str(error).partition(chr(10))[0]}", file) from None
     lines: dict[Path, int] = {}
     if node is None:
         raise InputError("the document is empty", file)
     return Document(_plain(node, (), lines, file), lines, file)
 
 
-def _refuse_aliases(events: Any, file: str) -> None:
+def _refuse_marked(error: Parsed, file: str) -> NoReturn:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    raise InputError(f"not valid YAML: {error.problem or error.context}", f"{file}:{line}") from None
+
+
+def _refuse_aliases(events: Parsed, file: str) -> None:
     depth = 0
     for event in events:
         _check_event(event, file)
@@ -125,31 +129,39 @@ def _refuse_aliases(events: Any, file: str) -> None:
             raise InputError(f"nested deeper than {DEEPEST} levels", f"{file}:{event.start_mark.line + 1}")
 
 
-def _check_event(event: Event, file: str) -> None:
+def _check_event(event: Parsed, file: str) -> None:
     where = f"{file}:{event.start_mark.line + 1}"
-    if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+    if type(event) is AliasEvent or getattr(event, "anchor", None):
         raise InputError("anchors (&) and aliases (*) are not allowed", where, "write the value out")
-    if getattr(event, "ctag", None) is not None and str(event.ctag) not in ("None", ""):  # type: ignore[attr-defined]
-        raise InputError(f"tags ({event.ctag}) are not allowed", where, "write a plain value")  # type: ignore[attr-defined]
+    tag = str(getattr(event, "ctag", None) or "")
+    if tag not in ("None", ""):
+        raise InputError(f"tags ({tag}) are not allowed", where, "write a plain value")
 
 
-def _plain(node: Node, path: Path, lines: dict[Path, int], file: str) -> Json:
+def _plain(node: Parsed, path: Path, lines: dict[Path, int], file: str) -> Json:
     lines[path] = node.start_mark.line + 1
-    if isinstance(node, MappingNode):
+    if node.id == "mapping":
         return _plain_map(node, path, lines, file)
-    if isinstance(node, SequenceNode):
+    if node.id == "sequence":
         return [_plain(item, (*path, index), lines, file) for index, item in enumerate(node.value)]
-    assert isinstance(node, ScalarNode)
-    return _scalar(node, file)
+    text = _sound(str(node.value), node, file)
+    return text if node.style is not None else _scalar(text)  # quoted or block: always text
 
 
-def _plain_map(node: MappingNode, path: Path, lines: dict[Path, int], file: str) -> dict[str, Json]:
+def _sound(text: str, node: Parsed, file: str) -> str:
+    r"""Refuse half a surrogate pair (an escape like "\ud800"): it is no character and cannot be stored or sent."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise InputError("half a surrogate pair is no text", f"{file}:{node.start_mark.line + 1}", "remove the escape")
+    return text
+
+
+def _plain_map(node: Parsed, path: Path, lines: dict[Path, int], file: str) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, ScalarNode):
+        if key_node.id != "scalar":
             raise InputError("a key must be a plain text", f"{file}:{line}")
-        key = str(key_node.value)
+        key = _sound(str(key_node.value), key_node, file)
         if key in found:
             first = lines[(*path, key)]
             raise InputError(f"the key '{key}' stands twice (first at line {first})", f"{file}:{line}", "remove one")
@@ -158,60 +170,74 @@ def _plain_map(node: MappingNode, path: Path, lines: dict[Path, int], file: str)
     return found
 
 
-_INTEGER = re.compile(r"^[-+]?(0|[1-9][0-9]{0,18})$")
-_FLOAT = re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d{1,3})?$")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,299})")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]{1,3})?")
 
 
-def _scalar(node: ScalarNode, file: str) -> Json:
-    text = str(node.value)
-    if node.style is not None:  # quoted or block: always text
-        return text
+def _scalar(text: str) -> Json:
+    """Return what an unquoted scalar is; what looks like a number but is none (007, 1e999) is text."""
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
         return text.lower() == "true"
-    if _INTEGER.match(text):
+    if _INTEGER.fullmatch(text):
         return int(text)
-    if _FLOAT.match(text):
+    if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     return text
 
 
 def read_record(document: Document, kind: type[Record], what: str) -> Record:
     """Return the document's data as a record of `kind`; raise `InputError` with file, line, key and near miss."""
-    if not isinstance(document.data, dict):
-        raise document.error((), f"a {what} must be a map with keys, not {type(document.data).__name__}")
-    version = document.data.get("flowbot")
+    data = document.data
+    if not is_map(data):
+        raise document.error((), f"a {what} must be a map with keys, not {type(data).__name__}")
+    version = data.get("flowbot")
     if version != 1:
         raise document.error(("flowbot",), f"a {what} begins with 'flowbot: 1'; found {version!r}", "add that line")
     try:
-        return kind.model_validate(document.data)
+        return kind.model_validate(data)
     except ValidationError as error:
         found = sorted(problems_of(error), key=lambda each: each["type"] != "extra_forbidden")
-        words = [_words(each, kind, document.data) for each in found]
+        words = [_words(each, kind, data) for each in found]
         more = f"(and {len(words) - 1} more: {'; '.join(words[1:4])})" if words[1:] else ""
-        raise document.error(_file_path(found[0]["loc"], document.data), words[0], more) from None
+        raise document.error(_file_path(found[0]["loc"], data), words[0], more) from None
 
 
 def _words(problem: Mapping[str, Any], kind: type[BaseModel], data: Mapping[str, Json]) -> str:
     """Put one of pydantic's problems into words that name the key and what was meant."""
-    loc = [str(part) for part in problem["loc"] if part not in ("call", "tool") or part in problem["loc"][-1:]]
+    last = str(problem["loc"][-1]) if problem["loc"] else ""
+    loc = [str(part) for part in _file_path(problem["loc"], data)] + [last] * (problem["type"] == "missing")
     key = ".".join(loc)
     if loc[:1] == ["steps"] and len(loc) > 1:
         key = " ".join([_step_name(data, int(loc[1])), ".".join(loc[2:])]).strip()
+    place = f" ({key})" if len(loc) > 1 else ""
+    message = _MESSAGES.get(problem["type"]) or str(problem["msg"])
+    if last == "[key]":
+        known = re.findall(r"'(.*?)'", message)
+        return f"unknown key '{loc[-1]}'{place}{nearest(loc[-1], known)} (keys: {', '.join(known)})"
     match problem["type"]:
         case "extra_forbidden":
-            place = f" ({key})" if len(loc) > 1 else ""
-            return f"unknown key '{loc[-1]}'{place}{nearest(loc[-1], _all_keys(kind))}"
+            return f"unknown key '{last}'{place}{nearest(last, _all_keys(kind))}"
         case "missing":
-            place = f" ({key})" if len(loc) > 1 else ""
-            return f"the key '{loc[-1]}' is missing{place}"
+            return f"the key '{last}' is missing{place}"
         case "workflow":
-            return str(problem["msg"])
-        case "union_tag_invalid" | "union_tag_not_found":
-            return f"{key}: {problem['msg']}"
+            return message
         case _:
-            return f"{key}: {problem['msg']}" if key else str(problem["msg"])
+            return f"{key}: {message}" if key else message
+
+
+_MESSAGES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a map",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "model_type": "must be a map",
+    "string_type": "must be a text (quote it)",
+    "tuple_type": "must be a list",
+}
 
 
 def _step_name(data: Mapping[str, Json], index: int) -> str:
@@ -231,11 +257,17 @@ def _file_path(loc: Sequence[str | int], data: Json) -> Path:
     path: list[str | int] = []
     here = data
     for part in loc:
-        if isinstance(here, dict) and part in here:
-            here, path = here[part], [*path, part]  # pyright: ignore[reportUnknownVariableType]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):  # pyright: ignore
-            here, path = here[part], [*path, part]  # pyright: ignore[reportUnknownVariableType]
+        parts = _parts(here)
+        if part in parts:
+            here, path = parts[part], [*path, part]
     return tuple(path)
+
+
+def _parts(value: Json) -> Mapping[str | int, Json]:
+    """Return what a map or a list holds, by key or place."""
+    if is_list(value):
+        return dict(enumerate(value))
+    return {**value} if is_map(value) else {}
 
 
 def write_document(data: Json, like: str = "") -> str:
@@ -252,24 +284,27 @@ def write_document(data: Json, like: str = "") -> str:
 
 def _tree(value: Json, key: str = "", depth: int = 0) -> Any:
     """Return the value as ruamel writes it nicely: texts of several lines as blocks, small maps in one line."""
-    if isinstance(value, Mapping):
-        made = CommentedMap({name: _tree(item, str(name), depth + 1) for name, item in value.items()})  # pyright: ignore
-        if depth and key not in ("tools",) and _small(value):  # pyright: ignore[reportUnknownArgumentType]
+    if is_map(value):
+        made = _Map({name: _tree(item, name, depth + 1) for name, item in value.items()})
+        if depth and key != "tools" and _small(list(value.values()), value):
             made.fa.set_flow_style()
         return made
-    if isinstance(value, list | tuple):
-        made = CommentedSeq([_tree(item, key, depth + 1) for item in value])  # pyright: ignore
-        if value and all(isinstance(item, str | int | float) for item in value) and _small(value):  # pyright: ignore
+    if is_list(value):
+        made = _List([_tree(item, key, depth + 1) for item in value])
+        if value and _small(value, value):
             made.fa.set_flow_style()
         return made
-    if isinstance(value, str) and (key == "prompt" or "\n" in value) and _blockable(value):
-        return LiteralScalarString(value if value.endswith("\n") else value + "\n" if key == "prompt" else value)
-    return value
+    return _text(value, key) if isinstance(value, str) else value
 
 
-def _small(value: Any) -> bool:
-    items = list(value.values()) if isinstance(value, Mapping) else list(value)  # pyright: ignore
-    plain = all(isinstance(item, str | int | float | bool | None) for item in items)  # pyright: ignore
+def _text(text: str, key: str) -> str:
+    if (key == "prompt" or "\n" in text) and _blockable(text):
+        return LiteralScalarString(text + "\n" if key == "prompt" and not text.endswith("\n") else text)
+    return text if _scalar(text) is text else DoubleQuotedScalarString(text)  # 007, .5e3: only quotes say it is text
+
+
+def _small(items: Sequence[Json], value: Json) -> bool:
+    plain = all(isinstance(item, str | int | float | bool | None) for item in items)
     return plain and len(str(value)) <= 90 and "\n" not in str(items)
 
 
@@ -280,33 +315,37 @@ def _blockable(text: str) -> bool:
 
 def _merged(old: Any, new: Json, key: str = "", depth: int = 0) -> Any:
     """Return `old` changed into `new` as little as possible, so that its comments stay."""
-    if isinstance(old, CommentedMap) and isinstance(new, Mapping):
+    if isinstance(old, _Map) and is_map(new):
         for name in [name for name in old if name not in new]:
             del old[name]
-        for name, item in new.items():  # pyright: ignore[reportUnknownVariableType]
-            old[name] = _merged(old[name], item, str(name), depth + 1) if name in old else _tree(item, str(name), depth + 1)
-        return old
-    if isinstance(old, CommentedSeq) and isinstance(new, list):
-        return _merged_list(old, new, key, depth)  # pyright: ignore[reportUnknownArgumentType]
-    if type(old) is type(new) and old == new or isinstance(old, str) and isinstance(new, str) and str(old) == new:
-        return old
-    return _tree(new, key, depth)
+        for name, item in new.items():
+            known = name in old
+            old[name] = _merged(old[name], item, name, depth + 1) if known else _tree(item, name, depth + 1)
+        return old if key not in ORDERED or list(old) == list(new) else _tree(new, key, depth)
+    if isinstance(old, _List) and is_list(new):
+        return _merged_list(old, new, key, depth)
+    if isinstance(old, str) and isinstance(new, str):
+        same = str(old) == new and (isinstance(old, ScalarString) or _scalar(new) is new)
+    else:
+        same = type(old) is type(new) and old == new
+    return old if same else _tree(new, key, depth)
 
 
-def _merged_list(old: CommentedSeq, new: list[Json], key: str, depth: int) -> CommentedSeq:
+def _merged_list(old: Any, new: Sequence[Json], key: str, depth: int) -> Any:
     """Match the items of a list by their `id` where they have one, else by place."""
-    by_id = {item["id"]: item for item in old if isinstance(item, CommentedMap) and "id" in item}
+    by_id = {str(item["id"]): item for item in old if isinstance(item, _Map) and "id" in item}
+    placed = not by_id
     items: list[Any] = []
     for index, item in enumerate(new):
-        named = by_id.get(item["id"]) if isinstance(item, Mapping) and "id" in item else None  # pyright: ignore
-        before = named if named is not None else old[index] if index < len(old) and not by_id else None
+        named = by_id.pop(str(item["id"]), None) if is_map(item) and "id" in item else None
+        before = named if named is not None else old[index] if index < len(old) and placed else None
         items.append(_tree(item, key, depth + 1) if before is None else _merged(before, item, key, depth + 1))
     if len(items) == len(old) and all(a is b for a, b in zip(items, old, strict=True)):
         return old
-    made = CommentedSeq(items)
+    made = _List(items)
     if old.fa.flow_style():
         made.fa.set_flow_style()
-    same_places = len(items) >= len(old) and all(a is b or not by_id for a, b in zip(items, old, strict=False))
+    same_places = len(items) >= len(old) and all(a is b or placed for a, b in zip(items, old, strict=False))
     if same_places:
         made.ca.items.update(old.ca.items)
     made.ca.comment = old.ca.comment

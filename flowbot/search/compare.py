@@ -45,3 +45,13 @@ def compare(old: Sequence[float], new: Sequence[float], seed: int = 0) -> Compar
     tiny = 1e-12
     p_gain = float((means > tiny).mean() + 0.5 * (abs(means) <= tiny).mean())
     return Comparison(len(old), float(before.mean()), float(after.mean()), float(low), float(high), p_gain)
+
+
+def interval(scores: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean score."""
+    import numpy as np
+
+    values = np.asarray(scores, dtype=float)
+    draws = np.random.default_rng(seed).integers(0, len(scores), size=(RESAMPLES, len(scores)))
+    low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)

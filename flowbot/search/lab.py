@@ -80,6 +80,7 @@ class Lab:
     clock: Callable[[], float] = lambda: 0.0
     heard: Callable[[Mapping[str, Any]], None] = lambda event: None
     best: Row | None = None
+    first: Row | None = None
     known: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
 
     async def tell(self, kind: str, **facts: Any) -> None:
@@ -151,6 +152,7 @@ class Lab:
     async def keep(self, row: Row, why: str, comparison: Comparison | None = None) -> None:
         """Make a row's candidate the best so far."""
         self.best = row
+        self.first = self.first or row
         facts = {"p_gain": comparison.p_gain, "gain": comparison.gain} if comparison else {}
         await self.tell("best", candidate=row.candidate.id, mean=row.mean, why=why, **facts)
 

@@ -50,6 +50,7 @@ class SqliteJournal:
             self._migrate()
         except sqlite3.DatabaseError as error:
             raise InputError(f"cannot open the journal: {error}", str(path), "give another folder with --run") from None
+        self.scrub: Callable[[str], str] = lambda text: text
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []
         self._flush: asyncio.Future[None] | None = None
         self._recorded = [(kind, value) for kind, value in self._db.execute("SELECT kind, value FROM events ORDER BY seq")]
@@ -77,6 +78,7 @@ class SqliteJournal:
         """Write one decision, or compare it with the record; `event["kind"]` names it."""
         kind = str(event["kind"])
         text = json.dumps({key: value for key, value in event.items() if key != "kind"}, ensure_ascii=False, sort_keys=True)
+        text = self.scrub(text)
         seq, self._seq = self._seq, self._seq + 1
         if seq < len(self._recorded):
             if self._recorded[seq] != (kind, text):
@@ -150,9 +152,10 @@ class SqliteJournal:
 
 
 class MemoryJournal:
-    """A journal that lives as long as its process: for runs of a finished workflow, and for tests."""
+    """A journal that lives as long as its process: for tests, and (`keep=False`: nothing kept) for finished workflows."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: bool = True) -> None:
+        self.keep = keep
         self.calls: dict[str, Any] = {}
         self.written: list[dict[str, Any]] = []
         self.ended: list[dict[str, Any]] = []
@@ -164,7 +167,8 @@ class MemoryJournal:
 
     async def record(self, key: str, purpose: str, value: Any) -> None:
         """Keep one value."""
-        self.calls[key] = value
+        if self.keep:
+            self.calls[key] = value
 
     async def append(self, event: Mapping[str, Any]) -> None:
         """Keep one decision."""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from flowbot.engine.ports import Metric, Model, Reply, Request, Tool, ToolReply
@@ -52,6 +52,7 @@ class RunSession:
     purse: Purse = field(default_factory=Purse)
     ledger: Ledger = field(default_factory=Ledger)
     open_tool: Callable[[ToolSpec], Tool] | None = None
+    scrub: Callable[[str], str] = lambda text: text
     in_flight: int = 0
     replayed: int = 0
     _shared: dict[str, asyncio.Future[Any]] = field(default_factory=dict[str, "asyncio.Future[Any]"])
@@ -81,13 +82,19 @@ class RunSession:
         actual: Usage | None = None
         self.in_flight += 1
         try:
-            reply = await opened.model.complete(request)
+            reply = self._clean(await opened.model.complete(request))
             actual = reply.usage
             await self.journal.record(key, request.purpose, asdict(reply))
         finally:
             self.in_flight -= 1
             self.purse.settle(estimate, actual)
         return reply
+
+    def _clean(self, reply: Reply) -> Reply:
+        """Take secrets out before anything uses a reply, so that a replay sees the same (law 8)."""
+        text, failure = self.scrub(reply.text), self.scrub(reply.failure)
+        same = text == reply.text and failure == reply.failure
+        return reply if same else replace(reply, text=text, failure=failure)
 
     def _book(self, key: str, request: Request, reply: Reply, paid: bool) -> None:
         """Book a reply in the ledger once, however often it is used; what was paid earlier is settled here."""
@@ -113,6 +120,8 @@ class RunSession:
                 return ToolReply(failure=f"the tool '{name}' is not available here")
             self._tools[name] = self.open_tool(spec)
         reply = await self._tools[name].call(args)
+        plain = json.dumps(asdict(reply), ensure_ascii=False, default=str)
+        reply = ToolReply(**json.loads(self.scrub(plain)))  # as a replay will see it: plain data without secrets
         await self.journal.record(key, "tool", asdict(reply))
         return reply
 

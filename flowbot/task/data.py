@@ -24,7 +24,9 @@ class Example:
 Splits = Mapping[str, tuple[Example, ...]]
 
 
-def split_examples(examples: Sequence[Example], shares: Mapping[str, float], seed: int) -> dict[str, tuple[Example, ...]]:
+def split_examples(
+    examples: Sequence[Example], shares: Mapping[str, float], seed: int
+) -> dict[str, tuple[Example, ...]]:
     """Deal examples into named splits by seeded shares.
 
     The deal depends on ids and seed alone, not on the order of the rows. Shares are fractions that sum to at most 1;

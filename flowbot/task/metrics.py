@@ -83,7 +83,9 @@ def f1(example: Example, output: Json) -> Score:
     """Score token F1 after SQuAD's normalisation, the maximum over alternative targets."""
     value = max(_token_f1(normalised(output).split(), normalised(target).split()) for target in _targets(example))
     verdict = "Right." if value == 1 else "Partly right:" if value > 0 else "Wrong:"
-    return Score(value, verdict if value == 1 else f"{verdict} expected {_shown(example.target)}, got {_shown(output)}.")
+    return Score(
+        value, verdict if value == 1 else f"{verdict} expected {_shown(example.target)}, got {_shown(output)}."
+    )
 
 
 def choice(example: Example, output: Json) -> Score:

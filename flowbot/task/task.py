@@ -12,15 +12,16 @@ from flowbot.workflow.fields import FIELD_NAME, FieldType, Json, is_map
 from flowbot.workflow.graph import ToolSpec
 from flowbot.workflow.steps import Flag, Text, Type, Value, Whole
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
 class PriceSpec(Value):
     """US dollars per million tokens."""
 
-    input: Annotated[float, Field(ge=0)]
-    output: Annotated[float, Field(ge=0)]
-    cached: Annotated[float, Field(ge=0)] | None = None
+    input: NonNegative
+    output: NonNegative
+    cached: NonNegative | None = None
 
     def price(self) -> Price:
         """Return the price as a value."""
@@ -120,8 +121,16 @@ class MetricSpec(Value):
 
     name: Text
     rubric: Text | None = None
-    tolerance: Annotated[float, Field(ge=0)] | None = None
+    tolerance: NonNegative | None = None
     scale: Whole | None = None
+    function: Annotated[Any, Field(exclude=True)] = None  # a caller's own function; it never comes from a file
+
+    @field_validator("function")
+    @classmethod
+    def _callable(cls, function: Any) -> Any:
+        if function is not None and not callable(function):
+            raise ValueError("a function of your own is given as name: module:function")
+        return function
 
 
 class RecipeSpec(Value):
@@ -166,7 +175,7 @@ class Task(Value):
     id: Text = "id"
     columns: dict[str, Text] = {}
     metric: Annotated[MetricSpec, BeforeValidator(_named)]
-    data: SourceSpec | NamedSplits
+    data: SourceSpec | NamedSplits | None = None
     tools: dict[str, ToolSpec] = {}
     models: Models
     recipe: Annotated[RecipeSpec, BeforeValidator(_recipe)] = RecipeSpec(name="paper")
@@ -187,15 +196,17 @@ class Task(Value):
     @classmethod
     def _one_form(cls, data: Any) -> Any:
         """Choose the form of `data` by its keys, so that errors speak of one form only."""
-        if not isinstance(data, dict):
-            return data
+        if not is_map(data):
+            raise ValueError("must be a map, e.g. {train: train.jsonl, val: val.jsonl, test: test.jsonl}")
         form = SourceSpec if "source" in data else NamedSplits
         return form.model_validate(data)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.output) != 1:
-            raise ValueError(f"output must have exactly one field, e.g. output: {{answer: text}}; got {len(self.output)}")
+            raise ValueError(
+                f"output must have exactly one field, e.g. output: {{answer: text}}; got {len(self.output)}"
+            )
         for name in (*self.inputs, *self.output):
             if not FIELD_NAME.match(name):
                 raise ValueError(f"the field name '{name}' must be letters, digits and _ and not begin with a digit")

@@ -35,6 +35,8 @@ def open_metric(spec: MetricSpec, folder: Path, judge_model: str) -> Metric:
 
     A `module:function` is looked for in the task's folder first: a task file is the user's own program.
     """
+    if spec.function is not None:
+        return Wrapped(spec.function)
     if ":" in spec.name:
         return Wrapped(load_function(spec.name, folder, "metric"))
     if spec.name == "judge":

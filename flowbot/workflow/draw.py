@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from flowbot.workflow.fields import as_text
+from flowbot.workflow.fields import as_text, is_map
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.steps import Call, ToolStep
 
@@ -90,6 +90,6 @@ def _demo_lines(demos: list[dict[str, object]]) -> str:
 def _words(value: object) -> str:
     if value is None:
         return "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_words(item)}" for name, item in value.items()) or "none"  # pyright: ignore
+    if is_map(value):
+        return ", ".join(f"{name}: {_words(item)}" for name, item in value.items()) or "none"
     return str(value)

@@ -7,13 +7,26 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
+
+from flowbot.names import nearest
 
 Json = Any  # a value made of dict, list, str, int, float, bool and None only
 
 KINDS = ("text", "number", "bool", "choice", "list", "json")
 SPELLINGS = "text, number, bool, choice[a, b], list[TYPE], json"
-FIELD_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+FIELD_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+DEEPEST_LIST = 8
+
+
+def is_map(value: object) -> TypeGuard[Mapping[str, Json]]:
+    """Tell whether a plain value is a map."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[list[Json] | tuple[Json, ...]]:
+    """Tell whether a plain value is a list."""
+    return isinstance(value, list | tuple)
 
 
 class FieldError(ValueError):
@@ -84,9 +97,9 @@ class FieldType:
 
     def _fit_list(self, value: Json) -> Json:
         assert self.item is not None
-        if not isinstance(value, list | tuple):
+        if not is_list(value):
             raise Misfit(f"expected a list, got {_shown(value)}")
-        return [self.item.fit(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [self.item.fit(item) for item in value]
 
     def accepts(self, other: FieldType) -> bool:
         """Tell whether every value of `other` is a value of this type (or reads as one)."""
@@ -115,8 +128,8 @@ def parse_type(spelled: object) -> FieldType:
     """Read a type as it stands in a file; raise `FieldError` with what is allowed."""
     if isinstance(spelled, FieldType):
         return spelled
-    if isinstance(spelled, Mapping):
-        return _parse_json_type(spelled)  # pyright: ignore[reportUnknownArgumentType]
+    if is_map(spelled):
+        return _parse_json_type(spelled)
     if not isinstance(spelled, str):
         raise FieldError(f"a type is a text like {SPELLINGS}; got {_shown(spelled)}")
     text = spelled.strip()
@@ -125,11 +138,13 @@ def parse_type(spelled: object) -> FieldType:
     if text == "list":
         return FieldType("list", item=TEXT)
     if text.startswith("list[") and text.endswith("]"):
+        if text.startswith("list[" * (DEEPEST_LIST + 1)):
+            raise FieldError(f"lists nest at most {DEEPEST_LIST} deep")
         return FieldType("list", item=parse_type(text[5:-1]))
     if text.startswith("choice[") and text.endswith("]"):
         return _parse_choice(text[7:-1])
     aliases = {"str": "text", "string": "text", "int": "number", "float": "number", "boolean": "bool", "dict": "json"}
-    hint = f"; did you mean '{aliases[text]}'?" if text in aliases else ""
+    hint = f"; did you mean '{aliases[text]}'?" if text in aliases else nearest(text.lower(), KINDS)
     raise FieldError(f"unknown type '{text}'{hint} (types: {SPELLINGS})")
 
 
@@ -149,7 +164,7 @@ def _parse_choice(inner: str) -> FieldType:
         if found is None:
             raise FieldError(f"cannot read the choices '{inner}': write choice[a, b] or choice[\"a, with comma\", b]")
         quoted, bare, comma = found.groups()
-        choices.append(json.loads(f'"{quoted}"') if quoted is not None else bare.strip())
+        choices.append(_unquoted(quoted) if quoted is not None else bare.strip())
         at = found.end()
         if comma and at >= len(inner.rstrip()):
             raise FieldError(f"the choices '{inner}' end with a comma")
@@ -158,6 +173,13 @@ def _parse_choice(inner: str) -> FieldType:
     if len(set(choices)) != len(choices):
         raise FieldError(f"choice[{inner}] names a value twice")
     return FieldType("choice", choices=tuple(choices))
+
+
+def _unquoted(quoted: str) -> str:
+    try:
+        return json.loads(f'"{quoted}"')
+    except ValueError:
+        raise FieldError(f'cannot read the choice "{quoted}": within quotes write \\" and \\\\ as in JSON') from None
 
 
 def _quoted(text: str) -> str:

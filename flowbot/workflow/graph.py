@@ -6,10 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from typing_extensions import Self
 
 from flowbot.names import nearest
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json
@@ -74,13 +73,13 @@ class Workflow(Value):
                 yield ("inputs", name), f"the input name '{name}' must be letters, digits and _"
         scope: dict[str, FieldType] = dict(self.inputs)
         seen: set[str] = set(self.inputs)
-        later = {f"{step.id}.{name}" for step in self.steps for name in step.gives}
+        places = {f"{step.id}.{name}": index for index, step in enumerate(self.steps) for name in step.gives}
         for index, step in enumerate(self.steps):
             if step.id in seen:
                 yield ("steps", index, "id"), f"the id '{step.id}' is taken: give step {index + 1} another"
             seen.add(step.id)
             for path, message in step.problems(scope, self.tools):
-                if path[:1] in (("reads",), ("args",)) and _named(message) in later - set(scope):
+                if path[:1] in (("reads",), ("args",)) and places.get(_named(message), index) > index:
                     message += ", but a later step does: move that step up"
                 yield ("steps", index, *path), f"step '{step.id}' {message}"
             scope |= {f"{step.id}.{name}": kind for name, kind in step.gives.items()}
@@ -115,7 +114,8 @@ class Workflow(Value):
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """For each step, the ids of the steps that read it, in file order."""
         return {
-            step.id: tuple(other.id for other in self.steps if step.id in self.upstream[other.id]) for step in self.steps
+            step.id: tuple(other.id for other in self.steps if step.id in self.upstream[other.id])
+            for step in self.steps
         }
 
     def ancestors(self, step_id: str) -> set[str]:
@@ -224,7 +224,9 @@ def plain_workflow(workflow: Workflow) -> dict[str, Json]:
         head["model"] = workflow.model
     head["inputs"] = {name: kind.plain() for name, kind in workflow.inputs.items()}
     if workflow.tools:
-        head["tools"] = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in workflow.tools.items()}
+        head["tools"] = {
+            name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in workflow.tools.items()
+        }
     head["steps"] = [step.plain() for step in workflow.steps]
     head["output"] = workflow.output
     return head
@@ -233,7 +235,7 @@ def plain_workflow(workflow: Workflow) -> dict[str, Json]:
 def content_hash(plain: Json) -> str:
     """Return 16 hex digits of the SHA-256 of the canonical JSON: independent of key order."""
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _steps_of(sources: tuple[str, ...]) -> tuple[str, ...]:

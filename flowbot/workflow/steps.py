@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from flowbot.names import nearest
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json, Misfit, parse_type
 
-STEP_ID = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+STEP_ID = re.compile(r"^[a-z][a-z0-9_]{0,47}\Z")
 FIRST_KEYS = ("id", "kind", "tool", "args", "reads", "gives", "model", "temperature", "max_tokens", "frozen")
 LAST_KEYS = ("prompt", "demos")
 PROMPT_CAP = 20_000  # characters of one instruction
@@ -55,7 +55,7 @@ class StepBase(Value):
 
     def plain(self) -> dict[str, Json]:
         """Return the form that stands in a file, its keys in reading order, defaults left out."""
-        dumped = self.model_dump(mode="json", exclude_defaults=True) | {"kind": getattr(self, "kind")}
+        dumped = self.model_dump(mode="json", exclude_defaults=True) | self.model_dump(include={"kind"})
         middle = [key for key in dumped if key not in FIRST_KEYS + LAST_KEYS]
         return {key: dumped[key] for key in (*FIRST_KEYS, *middle, *LAST_KEYS) if key in dumped}
 
@@ -67,7 +67,11 @@ class StepBase(Value):
         """Return what the step's hash is made of: no id, each reference replaced by `named(reference)`."""
         raise NotImplementedError
 
-    def problems(self, scope: Scope, tools: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def problems(
+        self,
+        scope: Scope,
+        tools: Mapping[str, Any],  # noqa: ARG002 (read by the kinds that use tools)
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield what is wrong with this step, as (path inside the step, message with the mend)."""
         if not STEP_ID.match(self.id):
             yield ("id",), f"the id '{self.id}' must be lower case letters, digits and _ and begin with a letter"
@@ -93,7 +97,7 @@ class Call(StepBase):
     prompt: Prompt
     demos: tuple[Demo, ...] = ()
     model: Text | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    temperature: Annotated[float, Strict(), Field(ge=0, le=2)] = 0.0
     max_tokens: Whole | None = None
 
     @property

@@ -1,0 +1,267 @@
+"""The public functions: induce, run, evaluate, load, save. Each async one has a plain one beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flowbot.engine.trace import Trace
+from flowbot.errors import InputError
+from flowbot.faces.induction import Heard, Result, run_induction
+from flowbot.faces.options import Options
+from flowbot.faces.rundir import RunDir
+from flowbot.faces.wiring import Functions, metric_identity, open_session, read_problem, workflow_models
+from flowbot.money import Ledger
+from flowbot.store.files import load_task, load_workflow, read_text, write_text
+from flowbot.store.splits import Data, load_splits, splits_of
+from flowbot.task.data import Example
+from flowbot.task.metrics import Score
+from flowbot.task.task import MetricSpec, ModelSpec, Task
+from flowbot.tools.metric import Function, Wrapped, open_metric
+from flowbot.workers.inprocess import InProcess
+from flowbot.workflow.document import write_workflow
+from flowbot.workflow.fields import Json, Misfit
+from flowbot.workflow.graph import Workflow, rebuild
+
+T = TypeVar("T")
+Rows = Iterable[Mapping[str, Json]]
+WINDOW = 64  # examples in work at once when a workflow is only run or measured
+
+
+def load(path: str | Path) -> Workflow:
+    """Return the workflow in a file; raise `InputError`. Starts no process and imports nothing (law 9)."""
+    return load_workflow(Path(path))
+
+
+def save(workflow: Workflow, path: str | Path) -> None:
+    """Write a workflow to a file, whole or not at all; comments of a file that is there already are kept."""
+    target = Path(path)
+    like = read_text(target, "workflow") if target.exists() else ""
+    write_text(target, write_workflow(workflow, like))
+
+
+def induce(task: str | Path | Task, **how: Any) -> Result:
+    """Find the workflow that solves a task; the plain form of `ainduce`, with the same arguments."""
+    return _now(ainduce(task, **how))
+
+
+async def ainduce(
+    task: str | Path | Task,
+    *,
+    data: Mapping[str, Rows] | None = None,
+    run: str | Path | None = None,
+    start: Workflow | None = None,
+    metric: Function | None = None,
+    tools: Functions | None = None,
+    options: Options | None = None,
+    heard: Heard = lambda event: None,
+) -> Result:
+    """Find the workflow that solves a task, by its recipe and within its budget.
+
+    `task` is a task file or a `Task`; `data` gives rows by split (`train`, `val`, `test`) in place of its files;
+    `run` is the folder of the run, which goes on where it was stopped (None: in memory). `metric` is a function
+    `(example, output) -> float | Score` in place of the task's; `tools` are Python functions by name, which the
+    workflow may call. `heard` is told of every event. Raises `InputError` and `EndpointError`.
+    """
+    options = options or Options()
+    made, folder = (task, Path.cwd()) if isinstance(task, Task) else load_task(Path(task))
+    made = options.over(made)
+    functions = {_full_name(function): function for function in (tools or {}).values()}
+    made = _with_functions(made, metric, tools or {})
+    found: Data = splits_of(made, data) if data is not None else load_splits(made, folder)
+    if start is not None and options.model:
+        start = rebuild(start, model=options.model)
+    problem = read_problem(made, folder, found.splits, start=start, notes=found.notes, functions=functions)
+    like = read_text(folder / made.start, "workflow") if made.start and start is None else ""
+    return await run_induction(problem, RunDir(Path(run), like) if run else None, options.base_url, heard)
+
+
+def run(workflow: Workflow, **inputs: Json) -> Json:
+    """Run a workflow on one set of inputs and return its output; the plain form of `arun`."""
+    return _now(arun(workflow, **inputs))
+
+
+async def arun(workflow: Workflow, **inputs: Json) -> Json:
+    """Run a workflow on one set of inputs, given by name, and return its output.
+
+    Raises `InputError` for inputs that do not fit, `EndpointError`, and `RunFailed` with the failing step's reason.
+    """
+    example = as_example(workflow, inputs, "input")
+    async for trace in atraces(workflow, [example]):
+        if trace.error:
+            raise RunFailed(trace)
+        return trace.output
+    raise AssertionError("no trace")
+
+
+class RunFailed(RuntimeError):
+    """A workflow's run failed on its inputs: a refusal, an overflow, a reply that does not fit, a failing tool."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        super().__init__(trace.error)
+
+
+async def atraces(
+    workflow: Workflow,
+    examples: Iterable[Example],
+    *,
+    models: Sequence[ModelSpec] = (),
+    base_url: str | None = None,
+    concurrency: int = 16,
+    trust: bool = False,
+    tools: Functions | None = None,
+    folder: Path | None = None,
+) -> AsyncIterator[Trace]:
+    """Yield the traces of a workflow on many examples, in their order, with memory flat in their number.
+
+    `models` gives settings for models that the workflow names. Law 9: modules named in the file are imported only
+    where `trust` says so; `tools` are functions given by the caller.
+    """
+    specs = _specs(workflow, models)
+    functions = {_full_name(function): function for function in (tools or {}).values()}
+    async with open_session(
+        specs, base_url=base_url, concurrency=concurrency, trust=trust, functions=functions, folder=folder
+    ) as session:
+        async for trace in InProcess(session, 2 * concurrency).evaluate(workflow, examples, ""):
+            yield trace
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A workflow's scores on examples, in their order, with the traces behind them and what they cost."""
+
+    workflow: Workflow
+    scores: Sequence[float]
+    traces: Sequence[Trace]
+    ledger: Ledger = field(default_factory=Ledger)
+
+    @property
+    def mean(self) -> float:
+        """The mean score."""
+        return sum(self.scores) / len(self.scores)
+
+
+def evaluate(workflow: Workflow, task: str | Path | Task, **how: Any) -> Evaluation:
+    """Score a workflow on a split of a task's data; the plain form of `aevaluate`, with the same arguments."""
+    return _now(aevaluate(workflow, task, **how))
+
+
+async def aevaluate(
+    workflow: Workflow,
+    task: str | Path | Task,
+    *,
+    split: str = "val",
+    data: Mapping[str, Rows] | None = None,
+    metric: Function | None = None,
+    tools: Functions | None = None,
+    options: Options | None = None,
+) -> Evaluation:
+    """Score a workflow on one split of a task's data with its metric (or a function of yours).
+
+    Raises `InputError` and `EndpointError`.
+    """
+    options = options or Options()
+    made, folder = (task, Path.cwd()) if isinstance(task, Task) else load_task(Path(task))
+    made = _with_functions(options.over(made), metric, tools or {})
+    found = splits_of(made, data) if data is not None else load_splits(made, folder)
+    if split not in found.splits:
+        raise InputError(f"there is no split '{split}' (splits: {', '.join(found.splits)})", "--split")
+    if not workflow.model or options.model:
+        workflow = rebuild(workflow, model=made.models.task.name)
+    judge = made.models.of("judge")
+    opened = open_metric(made.metric, folder, judge.name)
+    functions = {_full_name(function): function for function in (tools or {}).values()}
+    async with open_session(
+        _specs(workflow, [made.models.task, *([judge] if made.metric.name == "judge" else [])], strict=False),
+        base_url=options.base_url,
+        concurrency=made.concurrency,
+        trust=made.trust,
+        functions=functions,
+        folder=folder,
+    ) as session:
+        workers = InProcess(session, 2 * made.concurrency, opened, metric_identity(made, opened))
+        traces = [trace async for trace in workers.evaluate(workflow, found.splits[split], split)]
+        scores = [trace.score.value if trace.score else 0.0 for trace in traces]
+        return Evaluation(workflow, scores, traces, session.ledger)
+
+
+def as_example(workflow: Workflow, inputs: Mapping[str, Json], example_id: str, where: str = "") -> Example:
+    """Return inputs as an example of a workflow; raise `InputError` for what is missing, unknown or does not fit."""
+    unknown = [name for name in inputs if name not in workflow.inputs]
+    missing = [name for name in workflow.inputs if name not in inputs]
+    if unknown or missing:
+        wants = ", ".join(f"{name}: {kind}" for name, kind in workflow.inputs.items())
+        what = f"unknown input '{unknown[0]}'" if unknown else f"the input '{missing[0]}' is missing"
+        raise InputError(f"{what}; the workflow '{workflow.name}' reads {wants}", where)
+    try:
+        return Example(example_id, {name: kind.fit(inputs[name]) for name, kind in workflow.inputs.items()})
+    except Misfit as misfit:
+        raise InputError(f"an input does not fit: {misfit}", where) from None
+
+
+def _with_functions(task: Task, metric: Function | None, tools: Functions) -> Task:
+    """Return the task with a caller's own metric and tools in it."""
+    changes: dict[str, Any] = {}
+    if metric is not None:
+        changes["metric"] = MetricSpec(name=_full_name(metric), function=metric)
+    if tools:
+        specs = {
+            name: {"kind": "function", "function": _full_name(function), "description": function.__doc__ or ""}
+            for name, function in tools.items()
+        }
+        changes["tools"] = Task.model_validate(
+            task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1, "tools": specs}
+        ).tools
+    return task.model_copy(update=changes) if changes else task
+
+
+def _full_name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def _specs(workflow: Workflow, known: Sequence[ModelSpec], strict: bool = True) -> list[ModelSpec]:
+    by_name = {spec.name: spec for spec in known}
+    wanted = workflow_models(workflow)
+    extra = [] if strict else [name for name in by_name if name not in wanted]
+    return [by_name.get(name, ModelSpec(name=name)) for name in (*wanted, *extra)]
+
+
+def _now(work: Coroutine[Any, Any, T]) -> T:
+    """The one bridge from async to plain: run to the end, on uvloop where it installs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return start_loop(work)
+    work.close()
+    raise RuntimeError("an event loop is running: await the async form (ainduce, arun, aevaluate)")
+
+
+def start_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a new event loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+__all__ = [
+    "Evaluation",
+    "Result",
+    "RunFailed",
+    "Wrapped",
+    "Score",
+    "aevaluate",
+    "ainduce",
+    "arun",
+    "evaluate",
+    "induce",
+    "load",
+    "run",
+    "save",
+]

@@ -1,0 +1,98 @@
+"""The command line: each command in a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+import flowbot
+
+COMMANDS = {
+    "induce": "Find the workflow that solves a task.",
+    "run": "Run a workflow on one input or on many.",
+    "eval": "Score a workflow on a split of a task's data.",
+    "show": "Show a workflow in words, as Mermaid, or its prompts.",
+    "diff": "Say what two workflows differ in.",
+    "init": "Make a starter task with data in a new folder.",
+    "estimate": "Say what an induction will cost, before paying.",
+    "models": "List and fetch local models.",
+    "doctor": "Check Python, keys, endpoint, model files and sandbox.",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"flowbot.faces.cli.{cmd_name}_command").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from flowbot.names import nearest
+
+            ctx.fail(f"no command '{args[0]}'{nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(flowbot.__version__, "-V", "--version", message="flowbot %(version)s")
+def cli() -> None:
+    """FlowBot finds the LLM workflow that solves your task, from examples and a metric.
+
+    Begin with: flowbot init my-task
+    """
+
+
+def main() -> None:
+    """Run the command line; end with 0 done, 2 bad input, 3 budget reached, 4 the endpoint fails, 130 interrupted."""
+    sys.exit(code_of(sys.argv[1:]))
+
+
+def code_of(arguments: list[str]) -> int:
+    """Run the command line with these arguments and return its exit code; errors are printed, never thrown."""
+    try:
+        code = cli.main(arguments, prog_name="flowbot", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _say("stopped")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    from flowbot.engine.ports import EndpointError
+    from flowbot.errors import InputError
+    from flowbot.models.secrets import scrub
+    from flowbot.money import BudgetReached
+
+    for kind, code in ((InputError, 2), (EndpointError, 4), (BudgetReached, 3)):
+        if isinstance(error, kind):
+            _say(scrub(str(error)))
+            return code
+    raise error
+
+
+def _say(text: str) -> None:
+    click.echo(f"flowbot: {text}", err=True)

@@ -1,0 +1,28 @@
+"""flowbot doctor: what works here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from flowbot.faces.cli.shared import model_options
+
+
+@click.command("doctor")
+@model_options
+def command(model: str | None, base_url: str | None, concurrency: int | None) -> int:
+    """Check Python, extras, keys (never shown), model files and sandbox; with --model also that it answers."""
+    from flowbot.faces.api import start_loop
+    from flowbot.faces.doctor import look, reach
+    from flowbot.models.secrets import scrub
+    from flowbot.task.task import ModelSpec
+
+    findings: list[Any] = list(look())
+    name = model or ("openai:gpt-4.1-mini" if base_url else None)
+    if name:
+        findings.append(start_loop(reach(ModelSpec(name=name), base_url)))
+    for finding in findings:
+        mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
+        click.echo(f"{mark:>4}  {finding.name}: {scrub(finding.says)}")
+    return 2 if any(finding.good is False for finding in findings) else 0

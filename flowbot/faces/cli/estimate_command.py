@@ -1,0 +1,52 @@
+"""flowbot estimate: what an induction will cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowbot.faces.cli.shared import FILE
+
+
+@click.command("estimate")
+@click.argument("task", type=FILE)
+@click.option("--recipe", help="Search strategy.")
+@click.option("--model", metavar="PROVIDER:NAME", help="Task model.")
+@click.option("--meta-model", metavar="PROVIDER:NAME", help="Meta model.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(task: Path, as_json: bool, **options: Any) -> None:
+    """Say how many calls, tokens and dollars `flowbot induce TASK` will take, as a range. Asks no model."""
+    from flowbot.faces.estimate import estimate
+    from flowbot.faces.options import Options
+    from flowbot.faces.wiring import read_problem
+    from flowbot.store.files import load_task
+    from flowbot.store.splits import load_splits
+
+    made, folder = load_task(task)
+    made = Options(**options).over(made)
+    data = load_splits(made, folder)
+    found = estimate(read_problem(made, folder, data.splits, notes=data.notes))
+    ends = {"low": found.low, "high": found.high}
+    if as_json:
+        plain = {name: {purpose: asdict(usage) for purpose, usage in end.items()} for name, end in ends.items()}
+        click.echo(json.dumps(plain))
+        return
+    click.echo(f"{made.name}, recipe {made.recipe.name}, task model {made.models.task.name}, "
+               f"meta model {made.models.of('meta').name}")
+    click.echo(f"{'purpose':<18} {'calls':>15} {'tokens':>23} {'US dollars':>19}")
+    rows = [(purpose, found.low.get(purpose), found.high[purpose]) for purpose in found.high]
+    rows.append(("total", found.total(found.low), found.total(found.high)))
+    for name, low, high in rows:
+        click.echo(_line(name, low, high))
+    click.echo("The low end: the structure stays and replies are short. A budget (--budget-usd ...) is a wall.")
+
+
+def _line(name: str, low: Any, high: Any) -> str:
+    few = low.calls if low else 0
+    tokens = low.tokens if low else 0
+    usd = "price unknown" if high.usd is None else f"{(low.usd if low else 0) or 0:.2f} to {high.usd:.2f}"
+    return f"{name:<18} {f'{few} to {high.calls}':>15} {f'{tokens} to {high.tokens}':>23} {usd:>19}"

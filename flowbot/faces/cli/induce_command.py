@@ -1,0 +1,69 @@
+"""flowbot induce: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowbot.faces.cli.shared import FILE, FOLDER, model_options
+
+BUDGET_REACHED = 3
+
+
+@click.command("induce")
+@click.argument("task", type=FILE)
+@click.option("--run", "folder", type=FOLDER, help="Folder of the run [default: runs/NAME beside the task].")
+@click.option("--recipe", help="Search strategy.")
+@model_options
+@click.option("--meta-model", metavar="PROVIDER:NAME", help="Model that writes gradients and updates.")
+@click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="Money at most, over all calls.")
+@click.option("--budget-calls", type=click.IntRange(1), help="Calls at most.")
+@click.option("--budget-tokens", type=click.IntRange(1), help="Tokens at most.")
+@click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="Seconds at most, seen at stage ends.")
+@click.option("--seed", type=int, help="Seed of all draws.")
+@click.option("--start", type=FILE, metavar="WORKFLOW", help="Workflow to start from.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an event, on standard output.")
+@click.option("--quiet", is_flag=True, help="Show nothing but errors and the result's path.")
+def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Find the workflow that solves TASK (a YAML file), by its recipe and within its budget.
+
+    Stop it with Ctrl-C and start the same command again: it goes on where it was, and nothing is paid twice.
+    """
+    from flowbot.faces.api import ainduce, start_loop
+    from flowbot.faces.options import Options
+    from flowbot.faces.progress import Progress
+    from flowbot.store.files import load_task, load_workflow
+
+    made, home = load_task(task)
+    folder = folder or home / "runs" / made.name
+    chosen = Options(**options)
+    workflow = load_workflow(start) if start else None
+    with Progress(None, stream=sys.stderr, quiet=quiet, json_lines=as_json) as progress:
+        result = start_loop(ainduce(task, run=folder, start=workflow, options=chosen, heard=progress.heard))
+    _print(result, quiet, as_json)
+    return BUDGET_REACHED if result.ended == "budget" else 0
+
+
+def _print(result: Any, quiet: bool, as_json: bool) -> None:
+    from flowbot.faces.tables import print_result
+
+    if quiet:
+        click.echo(str(result.folder / "best.yaml"))
+    elif as_json:
+        click.echo(result_json(result))
+    else:
+        print_result(result)
+
+
+def result_json(result: Any) -> str:
+    """Return a result as one line of JSON."""
+    import json
+    from dataclasses import asdict
+
+    tables = {split: asdict(table) | {"gain": table.gain} for split, table in result.tables.items()}
+    ledger = {purpose: {"calls": line.usage.calls, "tokens": line.usage.tokens} for purpose, line in result.ledger}
+    plain = {"kind": "result", "ended": result.ended, "why": result.why, "best": str(result.folder / "best.yaml")}
+    return json.dumps(plain | {"report": str(result.folder / "report.html"), "tables": tables, "ledger": ledger})

@@ -1,0 +1,25 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def model_options(function: F) -> F:
+    """Add the options that say which model is asked, and where."""
+    for option in (
+        click.option("--concurrency", type=click.IntRange(1), help="Calls in flight at most."),
+        click.option("--base-url", metavar="URL", help="Endpoint to ask; the key comes from OPENAI_API_KEY."),
+        click.option("--model", metavar="PROVIDER:NAME", help="Task model, e.g. openai:gpt-4.1-mini or local:NAME."),
+    ):
+        function = option(function)
+    return function

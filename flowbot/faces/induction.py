@@ -1,0 +1,162 @@
+"""One induction from end to end: search, seal broken once, files written, whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowbot import __version__
+from flowbot.document import write_document
+from flowbot.engine.ports import EndpointError
+from flowbot.errors import InputError
+from flowbot.faces.report import write_report
+from flowbot.faces.rundir import RunDir
+from flowbot.faces.wiring import Journal, Problem, Site, site
+from flowbot.models.secrets import scrub
+from flowbot.money import BudgetReached, Ledger, Usage
+from flowbot.search.compare import Comparison, compare
+from flowbot.search.induce import Found, induce
+from flowbot.search.lab import Lab
+from flowbot.store.journal import MemoryJournal
+from flowbot.workflow.graph import Workflow, plain_workflow
+
+Heard = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an induction came to.
+
+    `ended` is `done` or `budget` (`why` says which bound). `tables` holds the paired comparison of start and best by
+    split (`val`, and `test` where there is one), `parts` the validation mean of the start and after each part of the
+    search. `ledger` counts everything paid, `folder` is the run's (None for a run kept in memory).
+    """
+
+    best: Workflow
+    start: Workflow
+    ended: str
+    why: str = ""
+    tables: Mapping[str, Comparison] = field(default_factory=dict[str, Comparison])
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
+    ledger: Ledger = field(default_factory=Ledger)
+    folder: Path | None = None
+    notes: Sequence[str] = ()
+
+
+async def run_induction(
+    problem: Problem, rundir: RunDir | None, base_url: str | None = None, heard: Heard = lambda event: None
+) -> Result:
+    """Search for a problem's workflow in a run's folder (None: in memory) and return what came of it.
+
+    A run that was stopped goes on from its journal. Raises `InputError`, `EndpointError` and what cancels it; the best
+    so far is in the folder all the same.
+    """
+    if rundir is None:
+        return await _run(problem, MemoryJournal(), None, base_url, heard)
+    with rundir.opened() as journal:
+        journal.scrub = scrub
+        journal.identify(problem.hashes())
+        rundir.keep_task(write_document(problem.task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1}))
+        return await _run(problem, journal, rundir, base_url, heard)
+
+
+async def _run(
+    problem: Problem, journal: Journal, rundir: RunDir | None, base_url: str | None, heard: Heard
+) -> Result:
+    async with site(problem, journal, base_url, problem.task.budget.budget()) as place:
+        heard({"kind": "open", "state": place.session, "resumed": journal.resumed})
+        ending = Ending(place, rundir)
+        lab = place.lab(lambda event: (ending.note(event), heard(event))[1])
+        ending.lab = lab
+        try:
+            found = await induce(lab, problem.task.recipe.name, problem.settings)
+            return ending.close(found, await _open_seal(place, lab, ending))
+        except (EndpointError, InputError) as error:
+            ending.close(Found(lab.best, "endpoint" if isinstance(error, EndpointError) else "input", str(error)), None)
+            raise
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            ending.close(Found(lab.best, "interrupted", "stopped by hand"), None)
+            raise
+
+
+async def _open_seal(place: Site, lab: Lab, ending: Ending) -> Comparison | None:
+    """Score the start and the best on the test split: the only place that reads it, once, at the end."""
+    test = place.problem.splits.get("test", ())
+    if not test:
+        ending.notes.append("there is no test split: the figures are those of validation, which the search has seen")
+        return None
+    best = lab.best.candidate.workflow if lab.best else lab.start
+    lab.heard({"kind": "phase", "phase": "test", "calls": {"task": len(test) * (1 if best.id == lab.start.id else 2)}})
+    rows: list[list[float]] = []
+    try:
+        for workflow in [lab.start] if best.id == lab.start.id else [lab.start, best]:
+            traces = [trace async for trace in place.workers.evaluate(workflow, test, "test")]
+            rows.append([trace.score.value if trace.score else 0.0 for trace in traces])
+    except BudgetReached as reached:
+        ending.notes.append(f"the test split was not scored: {reached}")
+        return None
+    return compare(rows[0], rows[-1], lab.seed)
+
+
+class Ending:
+    """Gathers what the end of a run needs, and writes it once: best workflow, last record, report."""
+
+    def __init__(self, place: Site, rundir: RunDir | None) -> None:
+        self.place, self.rundir = place, rundir
+        self.lab: Lab | None = None
+        self.parts: dict[str, float] = {}
+        self.notes: list[str] = list(place.problem.notes)
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Hear an event of the search: keep the best on disk as soon as it is known."""
+        if event["kind"] == "best":
+            self.parts.setdefault("start", event["mean"])
+            if self.rundir is not None and self.lab is not None and self.lab.best is not None:
+                self.rundir.keep(self.lab.best.candidate.workflow)
+        elif event["kind"] == "part":
+            self.parts[event["name"]] = event["mean"]
+
+    def close(self, found: Found, test: Comparison | None) -> Result:
+        """Write the files of the end and return the result."""
+        problem, session = self.place.problem, self.place.session
+        assert self.lab is not None
+        best = found.best.candidate.workflow if found.best else problem.start
+        tables: dict[str, Comparison] = {}
+        if found.best is not None and self.lab.first is not None:
+            tables["val"] = self.lab.compared(self.lab.first, found.best)
+        if test is not None:
+            tables["test"] = test
+        folder = self.rundir.folder if self.rundir else None
+        result = Result(
+            best, problem.start, found.ended, found.why, tables, self.parts, session.ledger, folder, tuple(self.notes)
+        )
+        self.place.journal.finish(_facts(result, problem))
+        if self.rundir is not None:
+            self.rundir.keep(best)
+            write_report(self.rundir.journal, self.rundir.report)
+        return result
+
+
+def _facts(result: Result, problem: Problem) -> dict[str, Any]:
+    """Return the last record of a run, as the report reads it."""
+    return {
+        "ended": result.ended,
+        "why": scrub(result.why),
+        "task": {"name": problem.task.name, "description": problem.task.description},
+        "start": result.start.id,
+        "best": result.best.id,
+        "best_workflow": plain_workflow(result.best),
+        "parts": dict(result.parts),
+        "tables": {split: asdict(table) | {"gain": table.gain} for split, table in result.tables.items()},
+        "ledger": [ledger_line(purpose, line.usage, line.repairs, line.retries) for purpose, line in result.ledger],
+        "notes": list(result.notes),
+        "version": __version__,
+    }
+
+
+def ledger_line(purpose: str, usage: Usage, repairs: int, retries: int) -> dict[str, Any]:
+    """Return one line of the ledger as plain data."""
+    return {"purpose": purpose, "repairs": repairs, "retries": retries} | asdict(usage)

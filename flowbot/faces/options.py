@@ -1,0 +1,61 @@
+"""The options of an induction: what the command line or a caller may say beside the task, and wins over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowbot.errors import InputError
+from flowbot.task.task import Task
+from flowbot.workflow.graph import problems_of
+
+
+@dataclass(frozen=True)
+class Options:
+    """Overrides of the task; None leaves what the task says. `base_url` is trusted with the provider's key."""
+
+    recipe: str | None = None
+    model: str | None = None
+    meta_model: str | None = None
+    base_url: str | None = None
+    budget_usd: float | None = None
+    budget_calls: int | None = None
+    budget_tokens: int | None = None
+    max_seconds: float | None = None
+    concurrency: int | None = None
+    seed: int | None = None
+
+    def over(self, task: Task) -> Task:
+        """Return the task with these options in place; raise `InputError` for a value that does not fit."""
+        plain = task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1}
+        models = _given({"task": self.model, "meta": self.meta_model})
+        budget = {
+            "usd": self.budget_usd,
+            "calls": self.budget_calls,
+            "tokens": self.budget_tokens,
+            "seconds": self.max_seconds,
+        }
+        plain["models"] = plain["models"] | {role: _renamed(plain["models"], role, name) for role, name in models.items()}
+        plain["budget"] = plain.get("budget", {}) | _given(budget)
+        plain |= _given({"concurrency": self.concurrency, "seed": self.seed})
+        if self.recipe is not None and self.recipe != task.recipe.name:
+            plain["recipe"] = self.recipe
+        try:
+            made = Task.model_validate(plain)
+        except ValidationError as error:
+            first = problems_of(error)[0]
+            raise InputError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return made.model_copy(update={"metric": task.metric, "data": task.data})
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _renamed(models: dict[str, Any], role: str, name: str) -> Any:
+    """Give a role another model; settings made for the old one (a base URL, a price) stay behind, reply bounds come."""
+    old = models.get(role)
+    bound = old.get("max_tokens") if isinstance(old, dict) else None  # pyright: ignore[reportUnknownMemberType]
+    return {"name": name, "max_tokens": bound} if bound else name

@@ -1,0 +1,67 @@
+"""A run's folder: journal, task, best workflow and report, for its owner only and one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowbot.errors import InputError
+from flowbot.store.files import write_text
+from flowbot.store.journal import SqliteJournal
+from flowbot.workflow.document import write_workflow
+from flowbot.workflow.graph import Workflow
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The files of one run. `like` is the text of the start's file, whose comments the result keeps."""
+
+    folder: Path
+    like: str = ""
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.folder / "journal.sqlite"
+
+    @property
+    def best(self) -> Path:
+        """The best workflow so far."""
+        return self.folder / "best.yaml"
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.folder / "report.html"
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[SqliteJournal]:
+        """Open the journal, alone; raise `InputError` where another process has it or the folder cannot be written."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise InputError("another process works on this run", str(self.folder), "wait for it, or use --run") from None
+        except OSError as error:
+            raise InputError(f"cannot use the run's folder: {error.strerror}", str(self.folder)) from None
+        try:
+            journal = SqliteJournal(self.journal)
+            try:
+                yield journal
+            finally:
+                journal.close()
+        finally:
+            lock.release()
+
+    def keep(self, workflow: Workflow) -> None:
+        """Write the best workflow so far, whole or not at all."""
+        write_text(self.best, write_workflow(workflow, self.like), private=True)
+
+    def keep_task(self, text: str) -> None:
+        """Write the task as it was run."""
+        write_text(self.folder / "task.yaml", text, private=True)

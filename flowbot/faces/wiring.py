@@ -1,0 +1,255 @@
+"""Wiring: from a task and its data to everything that a run needs, and back to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flowbot import __version__
+from flowbot.engine.meta import Meta
+from flowbot.engine.ports import Metric
+from flowbot.errors import InputError
+from flowbot.models.secrets import scrub, secrets
+from flowbot.models.shelf import Shelf, open_shelf
+from flowbot.money import Budget, Purse
+from flowbot.search.induce import recipe_settings
+from flowbot.search.lab import Lab
+from flowbot.store.files import load_prompts, load_workflow
+from flowbot.store.journal import MemoryJournal, SqliteJournal
+from flowbot.store.session import RunSession
+from flowbot.store.splits import data_hash
+from flowbot.task.data import Example
+from flowbot.task.leaks import Leaks
+from flowbot.task.task import ANYTIME, ModelSpec, Task
+from flowbot.tools.metric import open_metric
+from flowbot.tools.tool import open_tool
+from flowbot.workers.inprocess import InProcess
+from flowbot.workflow.graph import Workflow, build, content_hash
+from flowbot.workflow.steps import PROMPT_CAP, Value
+
+PROMPT_WORDS = 600  # a rewritten instruction with more is refused (law 10)
+Journal = SqliteJournal | MemoryJournal
+Functions = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task with all that it names read in: data, metric, start, prompts. `folder` is where its files are."""
+
+    task: Task
+    folder: Path
+    splits: Mapping[str, Sequence[Example]]
+    metric: Metric
+    start: Workflow
+    prompts: Mapping[str, str]
+    settings: Value
+    notes: Sequence[str] = ()
+    functions: Functions = field(default_factory=dict[str, Callable[..., Any]])
+
+    @property
+    def identity(self) -> str:
+        """What names the metric in the journal: its settings and the source of a function of the user's."""
+        return metric_identity(self.task, self.metric)
+
+    def hashes(self) -> dict[str, str]:
+        """Return what a run is bound to: it refuses to go on under another."""
+        task = self.task.model_dump(mode="json", exclude={*ANYTIME, "data", "metric", "recipe", "prompts", "start"})
+        for spec in task["models"].values():
+            if isinstance(spec, dict):
+                for free in ("base_url", "rpm", "tpm", "timeout", "slots", "threads"):
+                    spec.pop(free, None)  # pyright: ignore[reportUnknownMemberType]
+        return {
+            "task": content_hash(task),
+            "data": data_hash(self.splits),
+            "metric": self.identity,
+            "start": self.start.id,
+            "prompts": content_hash(dict(self.prompts)),
+            "settings": content_hash([self.task.recipe.name, self.settings.model_dump(mode="json")]),
+            "FlowBot version": __version__,
+        }
+
+
+def metric_identity(task: Task, metric: Metric) -> str:
+    """Return a hash of a metric's settings and, for a user's function, of its source."""
+    function: Any = getattr(metric, "function", None)
+    source = ""
+    if function is not None:
+        with contextlib.suppress(OSError, TypeError):
+            source = inspect.getsource(getattr(function, "func", function))
+    return content_hash([task.metric.model_dump(mode="json"), task.models.of("judge").name, source])
+
+
+def read_problem(
+    task: Task,
+    folder: Path,
+    splits: Mapping[str, Sequence[Example]],
+    *,
+    start: Workflow | None = None,
+    notes: Sequence[str] = (),
+    functions: Functions | None = None,
+) -> Problem:
+    """Read in what a task names; raise `InputError` for anything that is not there or does not fit."""
+    settings = recipe_settings(task.recipe.name, task.recipe.settings)
+    metric = open_metric(task.metric, folder, task.models.of("judge").name)
+    if start is None:
+        start = load_workflow(folder / task.start) if task.start else direct(task)
+    if dict(start.inputs) != dict(task.inputs):
+        raise InputError(
+            f"the start workflow's inputs ({', '.join(start.inputs)}) are not the task's ({', '.join(task.inputs)})"
+        )
+    start = start if start.model else start.model_copy(update={"model": task.models.task.name})
+    prompts = load_prompts(task.prompts, folder)
+    return Problem(task, folder, splits, metric, start, prompts, settings, notes, functions or {})
+
+
+def direct(task: Task) -> Workflow:
+    """Return the start that a task has by itself: one call with the task's description."""
+    return build(
+        name=task.name,
+        model=task.models.task.name,
+        inputs=dict(task.inputs),
+        tools=dict(task.tools),
+        steps=[
+            {
+                "id": "answer",
+                "kind": "call",
+                "reads": list(task.inputs),
+                "gives": dict(task.output),
+                "prompt": task.description,
+            }
+        ],
+        output=f"answer.{task.output_name}",
+    )
+
+
+@dataclass
+class Site:
+    """An open run: journal, models, session and workers. Made by `site`, which closes it."""
+
+    problem: Problem
+    journal: Journal
+    session: RunSession
+    workers: InProcess
+    began: float
+
+    def lab(self, heard: Callable[[Mapping[str, Any]], None]) -> Lab:
+        """Return the lab for a search: without the test split."""
+        problem, task = self.problem, self.problem.task
+        train, val = tuple(problem.splits["train"]), tuple(problem.splits["val"])
+        settings: Any = problem.settings
+        meta = Meta(
+            self.session,
+            task.models.of("meta").name,
+            problem.prompts,
+            max_tokens=settings.meta_tokens,
+            clip=settings.meta_clip,
+            description=task.description,
+        )
+        return Lab(
+            start=problem.start,
+            train=train,
+            val=val,
+            output_type=task.output_type,
+            session=self.session,
+            stages=self.session,
+            workers=self.workers,
+            meta=meta,
+            journal=self.journal,
+            guard=prompt_guard(Leaks.of((*train, *val), task.description)),
+            seed=task.seed,
+            test_size=len(problem.splits.get("test", ())),
+            clock=lambda: time.monotonic() - self.began,
+            heard=heard,
+        )
+
+
+def prompt_guard(leaks: Leaks) -> Callable[[str], str]:
+    """Return the check of law 10: bounded length, no training text."""
+
+    def guard(text: str) -> str:
+        if not text.strip():
+            return "the instruction is empty"
+        if len(text.split()) > PROMPT_WORDS or len(text) > PROMPT_CAP:
+            return f"the instruction has {len(text.split())} words; at most {PROMPT_WORDS}"
+        copied = leaks.find(text)
+        return f"the instruction copies an example ('{copied}'): state the rule instead" if copied else ""
+
+    return guard
+
+
+@contextlib.asynccontextmanager
+async def site(problem: Problem, journal: Journal, base_url: str | None, budget: Budget) -> AsyncIterator[Site]:
+    """Open models and session for a problem; close them whatever happens."""
+    task = problem.task
+    shelf = open_shelf(_specs(task, problem.start), base_url, task.concurrency)
+    try:
+        _check_prices(shelf, budget)
+        session = _session(shelf, journal, budget, problem.folder, task.trust, problem.functions)
+        workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity)
+        yield Site(problem, journal, session, workers, time.monotonic())
+    finally:
+        await shelf.close()
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    models: Iterable[ModelSpec],
+    *,
+    base_url: str | None = None,
+    concurrency: int = 16,
+    trust: bool = False,
+    functions: Functions | None = None,
+    folder: Path | None = None,
+) -> AsyncIterator[RunSession]:
+    """Open a session without a run: for workflows that are only run or measured."""
+    shelf = open_shelf(models, base_url, concurrency)
+    try:
+        journal = MemoryJournal(keep=False)
+        yield _session(shelf, journal, Budget(), folder or Path.cwd(), trust, functions or {})
+    finally:
+        await shelf.close()
+
+
+def _session(
+    shelf: Shelf, journal: Journal, budget: Budget, folder: Path, trust: bool, functions: Functions
+) -> RunSession:
+    opener = partial(open_tool, folder=folder, trust=trust, functions=functions)
+    known = secrets()
+    return RunSession(
+        shelf.models, journal, Purse(budget), open_tool=opener, scrub=lambda text: scrub(text, known)
+    )
+
+
+def _specs(task: Task, start: Workflow) -> list[ModelSpec]:
+    """Return the models that a run may ask: those of the task and those that the start names."""
+    by_name = {spec.name: spec for role in ("task", "meta", "judge") if (spec := getattr(task.models, role))}
+    for name in workflow_models(start):
+        by_name.setdefault(name, ModelSpec(name=name))
+    return list(by_name.values())
+
+
+def workflow_models(workflow: Workflow) -> list[str]:
+    """Return the names of the models that a workflow asks, each once."""
+    named = [call.model or workflow.model for call in workflow.calls]
+    missing = next((call.id for call, name in zip(workflow.calls, named, strict=True) if not name), None)
+    if missing is not None:
+        raise InputError(f"step '{missing}' has no model", mend="write model: provider:name at the top, or give --model")
+    return sorted({name for name in named if name})
+
+
+def _check_prices(shelf: Shelf, budget: Budget) -> None:
+    if budget.usd is None:
+        return
+    unknown = sorted(name for name, opened in shelf.models.items() if opened.price is None)
+    if unknown:
+        raise InputError(
+            f"a money budget is set, and the price of {', '.join(unknown)} is not known",
+            mend="give it in the task, e.g. models: {task: {name: ..., price: {input: 0.4, output: 1.6}}} "
+            "(US dollars per million tokens), or bound calls or tokens instead",
+        )
