@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from flowbot.engine.trace import Trace
 from flowbot.errors import InputError
 from flowbot.faces.induction import Heard, Result, run_induction
+from flowbot.faces.loop import run_now
 from flowbot.faces.options import Options
 from flowbot.faces.rundir import RunDir
 from flowbot.faces.wiring import Functions, metric_identity, open_session, read_problem, workflow_models
@@ -26,7 +26,6 @@ from flowbot.workflow.document import write_workflow
 from flowbot.workflow.fields import Json, Misfit
 from flowbot.workflow.graph import Workflow, rebuild
 
-T = TypeVar("T")
 Rows = Iterable[Mapping[str, Json]]
 WINDOW = 64  # examples in work at once when a workflow is only run or measured
 
@@ -45,7 +44,7 @@ def save(workflow: Workflow, path: str | Path) -> None:
 
 def induce(task: str | Path | Task, **how: Any) -> Result:
     """Find the workflow that solves a task; the plain form of `ainduce`, with the same arguments."""
-    return _now(ainduce(task, **how))
+    return run_now(ainduce(task, **how))
 
 
 async def ainduce(
@@ -81,7 +80,7 @@ async def ainduce(
 
 def run(workflow: Workflow, **inputs: Json) -> Json:
     """Run a workflow on one set of inputs and return its output; the plain form of `arun`."""
-    return _now(arun(workflow, **inputs))
+    return run_now(arun(workflow, **inputs))
 
 
 async def arun(workflow: Workflow, **inputs: Json) -> Json:
@@ -147,7 +146,7 @@ class Evaluation:
 
 def evaluate(workflow: Workflow, task: str | Path | Task, **how: Any) -> Evaluation:
     """Score a workflow on a split of a task's data; the plain form of `aevaluate`, with the same arguments."""
-    return _now(aevaluate(workflow, task, **how))
+    return run_now(aevaluate(workflow, task, **how))
 
 
 async def aevaluate(
@@ -228,26 +227,6 @@ def _specs(workflow: Workflow, known: Sequence[ModelSpec], strict: bool = True) 
     wanted = workflow_models(workflow)
     extra = [] if strict else [name for name in by_name if name not in wanted]
     return [by_name.get(name, ModelSpec(name=name)) for name in (*wanted, *extra)]
-
-
-def _now(work: Coroutine[Any, Any, T]) -> T:
-    """The one bridge from async to plain: run to the end, on uvloop where it installs."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return start_loop(work)
-    work.close()
-    raise RuntimeError("an event loop is running: await the async form (ainduce, arun, aevaluate)")
-
-
-def start_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a new event loop."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 __all__ = [

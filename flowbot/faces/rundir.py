@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class RunDir:
         return self.folder / "report.html"
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[SqliteJournal]:
+    def opened(self) -> Generator[SqliteJournal]:
         """Open the journal, alone; raise `InputError` where another process has it or the folder cannot be written."""
         from filelock import FileLock, Timeout
 

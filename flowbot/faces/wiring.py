@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,7 @@ def prompt_guard(leaks: Leaks) -> Callable[[str], str]:
 
 
 @contextlib.asynccontextmanager
-async def site(problem: Problem, journal: Journal, base_url: str | None, budget: Budget) -> AsyncIterator[Site]:
+async def site(problem: Problem, journal: Journal, base_url: str | None, budget: Budget) -> AsyncGenerator[Site]:
     """Open models and session for a problem; close them whatever happens."""
     task = problem.task
     shelf = open_shelf(_specs(task, problem.start), base_url, task.concurrency)
@@ -206,7 +206,7 @@ async def open_session(
     trust: bool = False,
     functions: Functions | None = None,
     folder: Path | None = None,
-) -> AsyncIterator[RunSession]:
+) -> AsyncGenerator[RunSession]:
     """Open a session without a run: for workflows that are only run or measured."""
     shelf = open_shelf(models, base_url, concurrency)
     try:

@@ -78,6 +78,7 @@ def _body(spec: ModelSpec, request: Request, grammar: str | None) -> dict[str, J
         "seed": int.from_bytes(seed.digest()) >> 1,
         "cache_prompt": True,
         "stream": True,
+        "return_progress": True,
     }
     return body if grammar is None else {**body, "grammar": grammar}
 

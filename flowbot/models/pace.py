@@ -24,13 +24,14 @@ class Pace:
         self._round = 0  # the number of halvings so far; a ticket is the round of its send
         self._successes = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._resends: deque[asyncio.Future[None]] = deque()  # served before those who wait for their first send
         self._held_until = 0.0
         self._rates: _Rates | None = None
 
-    async def enter(self, tokens: int = 0, first: bool = False) -> int:
-        """Wait for a turn and return its ticket; `leave` must follow. A resend goes `first`: it has waited longest."""
-        if self._waiting or self._held_until or self.in_flight >= self.limit:
-            await self._turn(first)
+    async def enter(self, tokens: int = 0, resend: bool = False) -> int:
+        """Wait for a turn and return its ticket; `leave` must follow. Resends go first: they have waited longest."""
+        if self._waiting or self._resends or self._held_until or self.in_flight >= self.limit:
+            await self._turn(self._resends if resend else self._waiting)
         else:
             self.in_flight += 1
         if self.rpm is not None or self.tpm is not None:
@@ -40,7 +41,7 @@ class Pace:
     def leave(self) -> None:
         """Give the place of a send back, however it ended."""
         self.in_flight -= 1
-        if self._waiting:
+        if self._waiting or self._resends:
             self._wake()
 
     def succeeded(self) -> None:
@@ -72,12 +73,9 @@ class Pace:
         if self._rates is not None:
             self._rates.debt += tokens
 
-    async def _turn(self, first: bool) -> None:
+    async def _turn(self, queue: deque[asyncio.Future[None]]) -> None:
         turn = asyncio.get_running_loop().create_future()
-        if first:
-            self._waiting.appendleft(turn)
-        else:
-            self._waiting.append(turn)
+        queue.append(turn)
         self._wake()  # a hold may be over, with its timer not yet run
         try:
             await turn
@@ -96,8 +94,8 @@ class Pace:
             if asyncio.get_running_loop().time() < self._held_until:
                 return
             self._held_until = 0.0
-        while self._waiting and self.in_flight < self.limit:
-            turn = self._waiting.popleft()
+        while (queue := self._resends or self._waiting) and self.in_flight < self.limit:
+            turn = queue.popleft()
             if not turn.done():
                 self.in_flight += 1
                 turn.set_result(None)

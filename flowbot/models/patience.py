@@ -43,6 +43,7 @@ class Fault(Exception):
     def __init__(self, kind: Kind, reason: str, status: int | None = None, asked: float | None = None) -> None:
         self.kind: Kind = kind
         self.reason, self.status, self.asked = reason, status, asked
+        self.seconds = 0.0  # how long a send that was not answered took
         super().__init__(reason)
 
 
@@ -89,16 +90,15 @@ def _fault(state: RetryCallState) -> Fault:
 
 
 async def persist(
-    first: Fault, send: Callable[[int], Awaitable[T]], patience: Patience, reached: Callable[[], bool], started: float
+    first: Fault, send: Callable[[int], Awaitable[T]], patience: Patience, reached: Callable[[], bool]
 ) -> T:
     """Send again after a first failure until there is a reply; raise the last `Fault` where patience ends.
 
-    `send` takes the count of sends before it, `reached` tells whether the endpoint has ever answered, and `started` is
-    the monotonic time of the first send.
+    `send` takes the count of sends before it, and `reached` tells whether the endpoint has ever answered.
     """
     from tenacity import AsyncRetrying, retry_if_exception_type
 
-    trial = Trial(patience, reached, started)
+    trial = Trial(patience, reached, time.monotonic() - first.seconds)
     sends = 0
 
     async def attempt() -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from flowbot.errors import InputError
@@ -17,12 +18,12 @@ SALTING = ("extra_body", "reasoning_effort", "max_tokens")  # settings of a mode
 
 @dataclass(frozen=True)
 class Shelf:
-    """Opened models by name. Close it in the event loop that used it."""
+    """Opened models by name. Close it in the event loop that used it; model files stay loaded for the next shelf."""
 
     models: Mapping[str, Opened] = field(default_factory=dict[str, Opened])
 
     async def close(self) -> None:
-        """Close every connection and free every model held in memory."""
+        """Close every connection."""
         for model in {id(opened.model): opened.model for opened in self.models.values()}.values():
             closing: Any = getattr(model, "close", None)
             if closing is not None:
@@ -42,13 +43,19 @@ def open_shelf(specs: Iterable[ModelSpec], base_url: str | None, concurrency: in
     return Shelf({name: _open(spec, base_url, concurrency) for name, spec in wanted.items()})
 
 
+@cache
+def _local_pool() -> Any:
+    """Return the loaded model files of this process: loading one takes seconds, and a caller may run a workflow often."""
+    from flowbot.models.local import Pool
+
+    return Pool()
+
+
 def _open(spec: ModelSpec, base_url: str | None, concurrency: int) -> Opened:
     settings = {name: getattr(spec, name) for name in SALTING if getattr(spec, name)}
     salt = content_hash(settings) if settings else ""
     if spec.provider == "local":
-        from flowbot.models.local import Local
-
-        return Opened(Local(spec), price_of(spec), spec.max_tokens, salt)
+        return Opened(_local_pool().open(spec), price_of(spec), spec.max_tokens, salt)
     from flowbot.models.providers import provider_of
     from flowbot.models.wire import Wire
 

@@ -63,14 +63,13 @@ class Wire:
 
     async def complete(self, request: Request) -> Reply:
         """Return the reply to a request. Raises `EndpointError` where the endpoint fails for good."""
-        started = time.monotonic()
         try:
             try:
                 return await self._send(request, 0)
             except Fault as fault:
                 first = fault
             return await persist(
-                first, lambda before: self._send(request, before), self.patience, lambda: self._reached, started
+                first, lambda before: self._send(request, before), self.patience, lambda: self._reached
             )
         except Fault as fault:
             raise self._error(fault) from fault
@@ -85,11 +84,14 @@ class Wire:
         """Send once. Raises `Fault`."""
         pace = self.pace
         tokens = input_estimate(request) if pace.tpm is not None else 0
-        ticket = await pace.enter(tokens, first=before > 0)
+        ticket = await pace.enter(tokens, resend=before > 0)
         form = self.form
         started = time.perf_counter()
         try:
             status, headers, payload = await self._post(body_of(self.spec, request, form))
+        except Fault as fault:
+            fault.seconds = time.perf_counter() - started
+            raise
         finally:
             pace.leave()
         sent = Sent(request, form, before, self.price, time.perf_counter() - started)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from flowbot.search.lab import Candidate, Lab, Row
+from flowbot.search.lab import Candidate, Lab
 from flowbot.task.data import Example
 from flowbot.task.metrics import last_number
 from flowbot.workflow.fields import NUMBER, FieldType, Json, Misfit, as_text, choice

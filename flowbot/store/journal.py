@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowbot.errors import InputError
+from flowbot.money import Ledger, Usage
 
 
 class JournalError(RuntimeError):
@@ -53,7 +54,9 @@ class SqliteJournal:
         self.scrub: Callable[[str], str] = lambda text: text
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []
         self._flush: asyncio.Future[None] | None = None
-        self._recorded = [(kind, value) for kind, value in self._db.execute("SELECT kind, value FROM events ORDER BY seq")]
+        self._recorded = [
+            (kind, value) for kind, value in self._db.execute("SELECT kind, value FROM events ORDER BY seq")
+        ]
         self._seq = 0
 
     def _migrate(self) -> None:
@@ -77,7 +80,9 @@ class SqliteJournal:
     async def append(self, event: Mapping[str, Any]) -> None:
         """Write one decision, or compare it with the record; `event["kind"]` names it."""
         kind = str(event["kind"])
-        text = json.dumps({key: value for key, value in event.items() if key != "kind"}, ensure_ascii=False, sort_keys=True)
+        text = json.dumps(
+            {key: value for key, value in event.items() if key != "kind"}, ensure_ascii=False, sort_keys=True
+        )
         text = self.scrub(text)
         seq, self._seq = self._seq, self._seq + 1
         if seq < len(self._recorded):
@@ -118,7 +123,9 @@ class SqliteJournal:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            flush.set_exception(JournalError(f"cannot write the journal {self.path}: {error}; free some space and go on"))
+            flush.set_exception(
+                JournalError(f"cannot write the journal {self.path}: {error}; free some space and go on")
+            )
             return
         flush.set_result(None)
 
@@ -149,6 +156,67 @@ class SqliteJournal:
         if self._waiting:
             self._commit()
         self._db.close()
+
+
+class JournalReader:
+    """Reads a journal as it stood when this was opened, and never writes to it, also while a run is writing.
+
+    Raises `InputError` where there is no journal, or one of a version not known here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError("there is no journal here", str(path), "name the folder of a run")
+        try:
+            self._db = _opened_to_read(path)
+            self._db.execute("BEGIN")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            names = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"cannot read the journal: {error}", str(path), "name the folder of a run") from None
+        if version > len(MIGRATIONS) or not {"calls", "events"} <= names:
+            self._db.close()
+            raise InputError("this is no journal of a version known here", str(path), "use the FlowBot that wrote it")
+        self._has_ends = "ends" in names
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the recorded decisions, in order."""
+        for kind, value, at in self._db.execute("SELECT kind, value, at FROM events ORDER BY seq"):
+            yield {"kind": kind, "at": at} | json.loads(value)
+
+    def ends(self) -> list[dict[str, Any]]:
+        """Return how each stretch of the run ended, in order, each with its time `at`."""
+        rows = self._db.execute("SELECT value, at FROM ends ORDER BY seq") if self._has_ends else ()
+        return [{"at": at} | json.loads(value) for value, at in rows]
+
+    def ledger(self) -> Ledger:
+        """Return what the recorded replies cost, by purpose; which of them were repairs is not recorded."""
+        ledger = Ledger()
+        rows = self._db.execute(
+            "SELECT purpose, json_extract(value, '$.usage'), json_extract(value, '$.retries') FROM calls"
+            " WHERE json_type(value, '$.usage') = 'object' ORDER BY at"
+        )
+        for purpose, usage, retries in rows:
+            ledger.add(purpose, Usage(**json.loads(usage)), retries=retries or 0)
+        return ledger
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """Open for reading; without the shared memory that WAL needs where it cannot be made and no run is on."""
+    uri = path.resolve().as_uri()
+    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        db = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    return db
 
 
 class MemoryJournal:

@@ -178,7 +178,8 @@ class RunSession:
 
 
 def _reply(known: dict[str, Any]) -> Reply:
-    return Reply(**(known | {"usage": Usage(**known["usage"])}))
+    usage = Usage(**known["usage"])
+    return Reply(known["text"], usage, known["failure"], known["mode"], known["retries"])
 
 
 def _estimate(request: Request, opened: Opened) -> Usage:

@@ -29,7 +29,7 @@ Pure = Callable[[Example, Json], Score]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?")
+_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def normalised(value: Json) -> str:
@@ -54,17 +54,11 @@ def contains(example: Example, output: Json) -> Score:
 
 
 def last_number(value: Json) -> float | None:
-    """Return the last number in a text (commas dropped), or None."""
+    """Return the last number in a text, or None; the commas of 1,234 and a percent sign behind it are dropped."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return float(as_text(value))  # by way of text: a whole number may be larger than a float
     found = _NUMBER.findall(as_text(value))
-    for each in reversed(found):
-        digits = each.replace(",", "").rstrip("%").rstrip(".")
-        try:
-            return float(digits)
-        except ValueError:
-            continue
-    return None
+    return float(found[-1].replace(",", "")) if found else None
 
 
 def number(example: Example, output: Json, tolerance: float = 1e-6) -> Score:
@@ -89,7 +83,7 @@ def f1(example: Example, output: Json) -> Score:
 
 
 def choice(example: Example, output: Json) -> Score:
-    """Score 1 where the output names the target's label: as the whole output, else as the only label-like word."""
+    """Score 1 where the output is the target's label, but for case and the marks around it."""
     said, wanted = as_text(output).strip().casefold(), as_text(example.target).strip().casefold()
     if said.strip(" .\"'`*\n") == wanted:
         return Score(1.0, "Right.")
@@ -139,7 +133,7 @@ def _as_object(value: Json) -> Json:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

@@ -108,11 +108,12 @@ class SourceSpec(Value):
 
 
 class NamedSplits(Value):
-    """A file (or data set) for each split. `limit` keeps the first N rows of a split."""
+    """A file (or data set) for each split. `limit` keeps the first N rows of a split; `config` is a data set's."""
 
     train: Text
     val: Text
     test: Text | None = None
+    config: Text | None = None
     limit: dict[Literal["train", "val", "test"], Whole] = {}
 
 
@@ -234,5 +235,6 @@ class Task(Value):
         return self.columns.get(field, field)
 
 
+RECIPES = ("paper",)
 ANYTIME = ("budget", "concurrency")  # what may change between a run and its resumption
-__all__ = ["ANYTIME", "SPLITS", "ModelSpec", "Models", "Task"]
+__all__ = ["ANYTIME", "RECIPES", "SPLITS", "ModelSpec", "Models", "Task"]

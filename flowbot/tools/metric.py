@@ -18,7 +18,7 @@ from flowbot.engine.trace import Trace
 from flowbot.errors import InputError
 from flowbot.names import nearest
 from flowbot.task.data import Example
-from flowbot.task.metrics import PURE, Score
+from flowbot.task.metrics import PURE, Score, number
 from flowbot.task.task import MetricSpec
 from flowbot.workflow.fields import NUMBER, TEXT, Json
 
@@ -50,7 +50,7 @@ def open_metric(spec: MetricSpec, folder: Path, judge_model: str) -> Metric:
     if spec.tolerance is not None:
         if spec.name != "number":
             raise InputError(f"the metric '{spec.name}' has no tolerance; 'number' has", "metric")
-        pure = partial(pure, tolerance=spec.tolerance)
+        pure = partial(number, tolerance=spec.tolerance)
     return Wrapped(pure)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -17,6 +17,7 @@ KINDS = ("text", "number", "bool", "choice", "list", "json")
 SPELLINGS = "text, number, bool, choice[a, b], list[TYPE], json"
 FIELD_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 DEEPEST_LIST = 8
+LARGEST_NUMBER = sys.float_info.max
 
 
 def is_map(value: object) -> TypeGuard[Mapping[str, Json]]:
@@ -202,17 +203,20 @@ def _fit_text(value: Json) -> str:
     return as_text(value)
 
 
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # the commas of 1,234,567, not that of 3,5
+
+
 def _fit_number(value: Json) -> int | float:
     if isinstance(value, bool) or value is None:
         raise Misfit(f"expected a number, got {_shown(value)}")
     if isinstance(value, str):
         try:
-            value = float(value.replace(",", "").strip())
+            value = float(_THOUSANDS.sub("", value).strip())
         except ValueError:
             raise Misfit(f"expected a number, got {_shown(value)}") from None
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
         raise Misfit(f"expected a finite number, got {_shown(value)}")
-    return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
+    return int(value) if abs(value) < 1e15 and float(value).is_integer() else value
 
 
 def _fit_bool(value: Json) -> bool:

@@ -12,7 +12,7 @@ from flowbot.workflow.steps import Step
 
 WIDTH, PAD, ROW = 240, 14, 19  # of a step's box; the height of one field
 GAP_X, GAP_Y, MARGIN = 64, 20, 16
-ROW_CHARS, LINE_CHARS = 31, 36  # what fits into a box: fields, the prompt's first line
+ROW_CHARS, LINE_CHARS = 31, 33  # what fits into a box: fields, the prompt's first line
 PILL, LANE = 30, 8  # the height of an input or the output, and of a line that passes a layer
 
 STYLE = """
@@ -78,8 +78,8 @@ def _document(parts: Sequence[tuple[str, _Drawing]], name: str) -> str:
             body += f'<text class="label" x="{MARGIN}" y="{top + 10}">{_safe(label)}</text>'
             top += 24
         body += f'<g transform="translate({MARGIN} {top})">{drawing.body}</g>'
-        top += drawing.height + MARGIN
-    width, height = max(drawing.width for _, drawing in parts) + 2 * MARGIN, top
+        top += drawing.height + (3 * MARGIN) // 2
+    width, height = max(drawing.width for _, drawing in parts) + 2 * MARGIN, top - MARGIN // 2
     head = f'<svg xmlns="http://www.w3.org/2000/svg" class="fbp" role="img" width="{width}" height="{height}"'
     paper = f'<rect class="paper" width="{width}" height="{height}"/>'
     named = f"<title>{_safe(name)}</title><style>{STYLE}</style>"

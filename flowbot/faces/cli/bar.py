@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TextIO
 
 Told = Callable[[str, int, int], None]
 
 
 @contextlib.contextmanager
-def bar(quiet: bool, stream: TextIO) -> Iterator[Told]:
+def bar(quiet: bool, stream: TextIO) -> Generator[Told]:
     """Yield the function that is told `(what, bytes done, bytes in all)`."""
     if quiet:
         yield lambda what, done, total: None

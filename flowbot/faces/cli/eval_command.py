@@ -20,7 +20,8 @@ from flowbot.faces.cli.shared import FILE, model_options
 @model_options
 def command(workflow: Path, task: Path, split: str, as_json: bool, failures: int, **options: Any) -> int:
     """Score WORKFLOW on a split of a task's data with the task's metric."""
-    from flowbot.faces.api import aevaluate, load, start_loop
+    from flowbot.faces.api import aevaluate, load
+    from flowbot.faces.loop import start_loop
     from flowbot.faces.options import Options
     from flowbot.search.compare import interval
 

@@ -32,7 +32,8 @@ def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, 
 
     Stop it with Ctrl-C and start the same command again: it goes on where it was, and nothing is paid twice.
     """
-    from flowbot.faces.api import ainduce, start_loop
+    from flowbot.faces.api import ainduce
+    from flowbot.faces.loop import start_loop
     from flowbot.faces.options import Options
     from flowbot.faces.progress import Progress
     from flowbot.store.files import load_task, load_workflow

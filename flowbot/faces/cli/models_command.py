@@ -23,8 +23,14 @@ def list_models() -> None:
         mark = ", the default" if name == default() else ""
         click.echo(f"local:{name}  {entry.size / 1e6:.0f} MB  {here}{mark}")
         click.echo(f"    {entry.description}")
-        click.echo(f"    {entry.publisher}, {entry.licence}; from {'; '.join(entry.sources)}")
+        click.echo(f"    {entry.publisher}, {entry.licence}; from {entry.hub} on the Hugging Face hub, else {_wheels(entry)}")
     click.echo(f"\nModels are kept in {home() / 'models'} (FLOWBOT_HOME changes that).")
+
+
+def _wheels(entry: Any) -> str:
+    """Say which distributions of the Python package index hold the file."""
+    names = [part.distribution for part in entry.parts]
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)} wheels)"
 
 
 @command.command("pull")
@@ -32,7 +38,7 @@ def list_models() -> None:
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def pull_model(name: str, quiet: bool) -> None:
     """Fetch the model NAME, checked by its SHA-256; a broken download goes on where it was."""
-    from flowbot.faces.api import start_loop
+    from flowbot.faces.loop import start_loop
     from flowbot.faces.cli.bar import bar
     from flowbot.models.pull import pull
 

@@ -29,7 +29,7 @@ def command(
     A row that fails has its reason under `error`; the exit code is then 1.
     """
     from flowbot.errors import InputError
-    from flowbot.faces.api import start_loop
+    from flowbot.faces.loop import start_loop
     from flowbot.store.files import load_workflow
     from flowbot.workflow.graph import rebuild
 

@@ -1,0 +1,44 @@
+# Everything a newcomer needs: make demo, make test. Each sets up what it needs by itself.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+WORKERS ?= 2
+
+.PHONY: setup demo test check bench clean
+
+setup: $(VENV)/dev.stamp
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FlowBot needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/user.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "setting up $(VENV) (once) ..."
+	$(PIP) --editable '.[local]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/user.stamp
+	@echo "setting up the tools of the tests (once) ..."
+	$(PIP) --editable '.[local,dev]'
+	@touch $@
+
+demo: $(VENV)/user.stamp
+	$(BIN)/python examples/routing/demo.py
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/startup.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,296 @@
+"""The story of a run, gathered from its journal alone: what the report and a live page tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowbot.faces.tables import gain_text, interval_text, is_fraction, score_text
+from flowbot.money import Ledger, Line, Usage
+from flowbot.search.compare import Comparison, compare
+from flowbot.store.journal import JournalReader
+from flowbot.workflow.fields import Json, as_text
+from flowbot.workflow.graph import Workflow
+
+Event = Mapping[str, Any]
+ENDINGS = {
+    "done": "The search ran to its end.",
+    "budget": "The budget ended the search.",
+    "interrupted": "The run was interrupted; it can be taken up again.",
+    "endpoint": "The endpoint failed; the run can be taken up again.",
+    "input": "A wrong input stopped the run; mend it and take the run up again.",
+    "open": "The run has not ended: it is still going, or it was killed and can be taken up again.",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate with what was measured of it; `scores` are its latest on validation, by example id."""
+
+    id: str
+    workflow: Workflow
+    parent: str | None
+    edits: tuple[str, ...]
+    hypothesis: str
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    mean: float | None = None
+    failed: int = 0
+    train_mean: float | None = None
+    why_best: str = ""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One step of the gradients: the mean score of its batch before it, and what it changed."""
+
+    name: str
+    batch_mean: float
+    workflow: str
+    changed: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A move that was tried, whether it was kept, and why."""
+
+    name: str
+    kept: bool
+    why: str
+    candidate: str | None
+    gain: float | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement, in order: the mean of a `batch` or of `validation`, and the best mean on validation by then."""
+
+    kind: str
+    value: float
+    label: str
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a run's journal tells. What is not there yet is None or empty; nothing is made up.
+
+    `ended` is a key of `ENDINGS`. `parts` are validation means after each part of the search, in order. `tables` hold
+    start against best by split (`val`, `test`).
+    """
+
+    name: str
+    description: str
+    ended: str
+    why: str
+    recipe: str
+    settings: Mapping[str, Json]
+    seed: int | None
+    train: int
+    val: int
+    start: Workflow | None
+    best: Workflow | None
+    candidates: tuple[Measured, ...]
+    updates: tuple[Update, ...]
+    points: tuple[Point, ...]
+    moves: tuple[Tried, ...]
+    parts: Mapping[str, float]
+    tables: Mapping[str, Comparison]
+    ledger: Ledger
+    notes: tuple[str, ...]
+    version: str
+    stretches: int
+    began: float | None
+    last: float | None
+
+    def candidate(self, workflow: Workflow | None) -> Measured | None:
+        """Return what was measured of a workflow."""
+        return next((each for each in self.candidates if workflow and each.id == workflow.id), None)
+
+    @property
+    def fraction(self) -> bool:
+        """True where all scores lie in [0, 1]."""
+        scores = [point.value for point in self.points]
+        return is_fraction([*scores, *(mean for table in self.tables.values() for mean in (table.old, table.new))])
+
+
+def read_story(journal_path: Path) -> Story:
+    """Return the story that a journal tells; the journal is opened for reading only. Raises `InputError`."""
+    journal = JournalReader(journal_path)
+    try:
+        events, ends = list(journal.events()), journal.ends()
+        current = _current(events, ends)
+        ledger = _ledger(current["ledger"]) if current and "ledger" in current else journal.ledger()
+    finally:
+        journal.close()
+    return tell_story(events, ends, ledger)
+
+
+def tell_story(events: Sequence[Event], ends: Sequence[Event], ledger: Ledger) -> Story:
+    """Return the story of recorded events; an end counts only if nothing was decided after it."""
+    end: Event = _current(events, ends) or {}
+    begun = _first(events, "start")
+    candidates = _candidates(events)
+    known = {each.id: each for each in candidates}
+    start = _workflow(begun.get("workflow"))
+    best = _workflow(end.get("best_workflow")) or _last_best(events, known)
+    task: Event = end.get("task") or {}
+    told: Mapping[str, Any] = end.get("tables") or {}
+    settled = {split: _comparison(facts) for split, facts in told.items() if facts}
+    times = [each["at"] for each in (*events, end) if each.get("at") is not None]
+    return Story(
+        name=task.get("name") or (start.name if start else "run"),
+        description=task.get("description") or "",
+        ended=end.get("ended") or "open",
+        why=end.get("why") or "",
+        recipe=begun.get("recipe") or "",
+        settings=begun.get("settings") or {},
+        seed=begun.get("seed"),
+        train=begun.get("train") or 0,
+        val=begun.get("val") or 0,
+        start=start,
+        best=best,
+        candidates=candidates,
+        updates=tuple(
+            Update(each["name"], each["batch_mean"], each["workflow"], each["changed"]) for each in _all(events, "step")
+        ),
+        points=_points(events),
+        moves=tuple(
+            Tried(each["name"], each["kept"], each.get("why") or "", each.get("candidate"), each.get("gain"))
+            for each in _all(events, "move")
+        ),
+        parts=_parts(events, end, known, start),
+        tables=settled or _so_far(known, start, best, begun.get("seed") or 0),
+        ledger=ledger,
+        notes=tuple(end.get("notes") or ()),
+        version=end.get("version") or "",
+        stretches=len(ends) + (not end),
+        began=min(times, default=None),
+        last=max(times, default=None),
+    )
+
+
+def headline(story: Story) -> tuple[str, str]:
+    """Return the result in words: the scores, and where they were measured with the gain and its interval."""
+    split = next((name for name in ("test", "val") if name in story.tables), None)
+    if split is None:
+        start = story.candidate(story.start)
+        if start is None or start.mean is None:
+            return "no score yet", "nothing has been measured"
+        return score_text(start.mean, story.fraction), "is the start on validation; nothing has beaten it yet"
+    found, fraction = story.tables[split], story.fraction
+    where = "on the sealed test" if split == "test" else "on validation, so far" * (story.ended == "open")
+    where = where or "on validation, the test not scored"
+    if story.start and story.best and story.start.id == story.best.id:
+        return score_text(found.new, fraction), f"{where}: nothing beat the start"
+    gain = f"{gain_text(found.gain, fraction)}{' points' * fraction}, 95 % interval {interval_text(found, fraction)}"
+    return f"{score_text(found.old, fraction)} -> {score_text(found.new, fraction)}", f"{where} ({gain})"
+
+
+def _current(events: Sequence[Event], ends: Sequence[Event]) -> Event | None:
+    """Return the last end, or None where the run went on after it."""
+    if not ends:
+        return None
+    decided = max((event["at"] for event in events if event.get("at") is not None), default=0.0)
+    at = ends[-1].get("at")
+    return None if at is not None and at < decided else ends[-1]
+
+
+def _first(events: Iterable[Event], kind: str) -> Event:
+    nothing: Event = {}
+    return next(_all(events, kind), nothing)
+
+
+def _all(events: Iterable[Event], kind: str) -> Iterator[Any]:
+    return (event for event in events if event["kind"] == kind)
+
+
+def _workflow(plain: Json | None) -> Workflow | None:
+    return Workflow.model_validate(plain) if plain else None
+
+
+def _candidates(events: Sequence[Event]) -> tuple[Measured, ...]:
+    found: dict[str, dict[str, Any]] = {}
+    for event in events:
+        match event["kind"]:
+            case "candidate":
+                found[event["id"]] = {
+                    "id": event["id"],
+                    "workflow": Workflow.model_validate(event["workflow"]),
+                    "parent": event.get("parent"),
+                    "edits": tuple(as_text(edit) for edit in event.get("edits") or ()),
+                    "hypothesis": event.get("hypothesis") or "",
+                }
+            case "row" if event["candidate"] in found and event["split"] == "val":
+                facts = {"mean": event["mean"], "failed": event.get("failed") or 0}
+                found[event["candidate"]] |= facts | {"scores": {str(key): value for key, value in event["scores"]}}
+            case "row" if event["candidate"] in found:
+                found[event["candidate"]]["train_mean"] = event["mean"]
+            case "best" if event["candidate"] in found:
+                found[event["candidate"]]["why_best"] = event.get("why") or "best"
+            case _:
+                pass
+    return tuple(Measured(**facts) for facts in found.values())
+
+
+def _last_best(events: Sequence[Event], known: Mapping[str, Measured]) -> Workflow | None:
+    named = [event["candidate"] for event in _all(events, "best") if event["candidate"] in known]
+    return known[named[-1]].workflow if named else None
+
+
+def _points(events: Sequence[Event]) -> tuple[Point, ...]:
+    """Return the measurements in order; a candidate that becomes the best does so with the row just measured."""
+    points: list[Point] = []
+    best: float | None = None
+    for event in events:
+        if event["kind"] == "step":
+            points.append(Point("batch", event["batch_mean"], event["name"], best))
+        elif event["kind"] == "row" and event["split"] == "val":
+            points.append(Point("validation", event["mean"], event["candidate"][:6], best))
+        elif event["kind"] == "best":
+            best = event["mean"]
+            if points:
+                last = points[-1]
+                points[-1] = Point(last.kind, last.value, last.label, best)
+    return tuple(points)
+
+
+def _parts(
+    events: Sequence[Event], end: Event, known: Mapping[str, Measured], start: Workflow | None
+) -> Mapping[str, float]:
+    order = ("start", "gradients", "moves")
+    told: dict[str, float] = dict(end.get("parts") or {})
+    if not told:
+        first = known.get(start.id) if start else None
+        told = {"start": first.mean} if first and first.mean is not None else {}
+        told |= {event["name"]: event["mean"] for event in _all(events, "part")}
+    return {name: told[name] for name in (*order, *sorted(set(told) - set(order))) if name in told}
+
+
+def _so_far(
+    known: Mapping[str, Measured], start: Workflow | None, best: Workflow | None, seed: int
+) -> Mapping[str, Comparison]:
+    """Return start against best on validation from their rows, where both were measured on the same examples."""
+    old, new = (known.get(each.id) if each else None for each in (start, best))
+    if old is None or new is None or old.id == new.id or not old.scores or list(old.scores) != list(new.scores):
+        return {}
+    return {"val": compare(list(old.scores.values()), list(new.scores.values()), seed)}
+
+
+def _comparison(facts: Mapping[str, Any]) -> Comparison:
+    return Comparison(*(facts[name] for name in ("n", "old", "new", "low", "high", "p_gain")))
+
+
+def _ledger(rows: Sequence[Mapping[str, Any]]) -> Ledger:
+    names = ("calls", "input_tokens", "output_tokens", "cached_tokens", "usd", "seconds", "estimated")
+    return Ledger(
+        {
+            row["purpose"]: Line(
+                Usage(**{name: row[name] for name in names if name in row}),
+                row.get("repairs") or 0,
+                row.get("retries") or 0,
+            )
+            for row in rows
+        }
+    )

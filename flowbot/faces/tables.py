@@ -1,0 +1,249 @@
+"""Numbers for people: scores, gains and money in words, and the tables of a run as text or on a terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from flowbot.money import Ledger, Line
+from flowbot.search.compare import Comparison
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+UNKNOWN = "price unknown"
+SPLITS = {"val": "validation", "test": "sealed test"}
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One measured workflow: its label, mean score over `n` examples, and the paired comparison with the start."""
+
+    label: str
+    score: float
+    n: int
+    comparison: Comparison | None = None
+
+
+class Outcome(Protocol):
+    """What is printed of an induction's result."""
+
+    @property
+    def ended(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    @property
+    def tables(self) -> Mapping[str, Comparison]: ...
+
+    @property
+    def parts(self) -> Mapping[str, float]: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def folder(self) -> Any: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text ready to show: the first `left` columns are words, the rest numbers; the last row may be a sum."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: int = 1
+    summed: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def is_fraction(values: Iterable[float]) -> bool:
+    """Tell whether all scores lie in [0, 1]: then they are shown as percentages."""
+    return all(0.0 <= value <= 1.0 for value in values)
+
+
+def score_text(score: float, fraction: bool = True) -> str:
+    """Return a score as `81.3 %`, or with four significant digits where it is no fraction."""
+    return f"{_percent(score):.1f} %" if fraction else f"{score:.4g}"
+
+
+def gain_text(gain: float, fraction: bool = True) -> str:
+    """Return a difference with its sign: `+68.8` (points) of fractions, else four significant digits."""
+    text = f"{_percent(gain):+.1f}" if fraction else f"{gain:+.4g}"
+    return "+0.0" if text == "-0.0" else text
+
+
+def _percent(value: float) -> float:
+    """Return a fraction in percent with one decimal, halves away from zero: 0.7875 and 0.6375 round alike."""
+    return math.copysign(math.floor(abs(value) * 1000 + 0.5 + 1e-6) / 10, value)
+
+
+def interval_text(comparison: Comparison, fraction: bool = True) -> str:
+    """Return the 95 % interval of a gain: `+57.5 to +78.8`."""
+    return f"{gain_text(comparison.low, fraction)} to {gain_text(comparison.high, fraction)}"
+
+
+def chance_text(p_gain: float) -> str:
+    """Return P(gain > 0) with three decimals; a bootstrap never shows certainty, so its ends are bounds."""
+    if p_gain > 0.999:
+        return "> 0.999"
+    return "< 0.001" if p_gain < 0.001 else f"{p_gain:.3f}"
+
+
+def money_text(usd: float | None) -> str:
+    """Return dollars with four significant digits and at least cents; None is a price that is not known."""
+    if usd is None:
+        return UNKNOWN
+    if not usd:
+        return "$0"
+    return f"${usd:,.{max(2, 3 - math.floor(math.log10(abs(usd))))}f}"
+
+
+def count_text(count: int) -> str:
+    """Return a count with its thousands set apart."""
+    return f"{count:,}"
+
+
+def result_rows(comparison: Comparison) -> tuple[ResultRow, ResultRow]:
+    """Return the rows of start and best on one split."""
+    return ResultRow("start", comparison.old, comparison.n), ResultRow("best", comparison.new, comparison.n, comparison)
+
+
+def result_table(splits: Mapping[str, Sequence[ResultRow]], title: str = "result") -> Table:
+    """Return the workflows measured on each split, with gain, interval and chance where there is a comparison."""
+    fraction = is_fraction(row.score for rows in splits.values() for row in rows)
+    cells: list[tuple[str, ...]] = []
+    for split, rows in splits.items():
+        for index, row in enumerate(rows):
+            head = (split if not index else "", row.label, score_text(row.score, fraction), count_text(row.n))
+            found = row.comparison
+            gain = (gain_text(found.gain, fraction), interval_text(found, fraction)) if found else ("", "")
+            cells.append((*head, *gain, chance_text(found.p_gain) if found else ""))
+    gain_name = "gain (points)" if fraction else "gain"
+    return Table(title, ("", "", "score", "n", gain_name, "95 % interval", "P(gain > 0)"), tuple(cells), left=2)
+
+
+def parts_table(parts: Mapping[str, float], title: str = "gain by part, on validation") -> Table:
+    """Return the score after each part of the search and what that part alone added."""
+    fraction = is_fraction(parts.values())
+    scores = list(parts.values())
+    gains = ["", *(gain_text(new - old, fraction) for old, new in pairwise(scores))]
+    rows = [(name, score_text(score, fraction), gain) for (name, score), gain in zip(parts.items(), gains, strict=True)]
+    return Table(title, ("after", "score", "gain (points)" if fraction else "gain"), tuple(rows))
+
+
+def ledger_table(ledger: Ledger, title: str = "ledger", brief: bool = False) -> Table:
+    """Return what was spent by purpose, the sum last; columns that are all zero are left out.
+
+    `brief` keeps calls, tokens and cost only.
+    """
+    lines = [*ledger, ("all", Line(ledger.total, *_sums(ledger)))] if ledger.lines else []
+    names = ["", "calls", "repairs", "retries", "input", "output", "cached", "seconds", "cost"]
+    rows = [_ledger_row(purpose, line) for purpose, line in lines]
+    if brief:
+        keep = [0, 1, 4, 5, 8]
+    else:
+        keep = [at for at in range(len(names)) if at not in (2, 3, 6) or any(row[at] != "0" for row in rows)]
+    note = ("(estimated): the provider did not report some token counts",)
+    guessed = any(line.usage.estimated for _, line in lines)
+    cells = tuple(tuple(row[at] for at in keep) for row in rows)
+    columns = tuple(names[at] for at in keep)
+    return Table(title, columns, cells, summed=True, notes=note if guessed and not brief else ())
+
+
+def _ledger_row(purpose: str, line: Line) -> tuple[str, ...]:
+    usage = line.usage
+    counts = (usage.calls, line.repairs, line.retries, usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    label = purpose.replace("_", " ") + (" (estimated)" if usage.estimated else "")
+    return (label, *map(count_text, counts), f"{usage.seconds:,.1f}", money_text(usage.usd))
+
+
+def _sums(ledger: Ledger) -> tuple[int, int]:
+    lines = list(ledger.lines.values())
+    return sum(line.repairs for line in lines), sum(line.retries for line in lines)
+
+
+def plain_table(table: Table) -> str:
+    """Return a table as aligned plain text, a line a row."""
+    grid = [table.columns, *table.rows]
+    widths = [max(len(row[at]) for row in grid) for at in range(len(table.columns))]
+    lines = [table.title] if table.title else []
+    for row in grid:
+        cells = [
+            cell.ljust(width) if at < table.left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return "\n".join([*lines, *(f"  {note}" for note in table.notes)]) + "\n"
+
+
+def rich_table(table: Table) -> RichTable:
+    """Return a table for rich: hairlines, words to the left and numbers to the right."""
+    from rich import box
+    from rich.table import Table as Made
+    from rich.text import Text
+
+    made = Made(
+        title=Text(table.title, style="bold") if table.title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        caption=Text("\n".join(table.notes), style="dim") if table.notes else None,
+        caption_justify="left",
+        header_style="dim",
+    )
+    for at, name in enumerate(table.columns):
+        made.add_column(Text(name), justify="left" if at < table.left else "right", no_wrap=at > 0)
+    for index, row in enumerate(table.rows):
+        last = table.summed and index == len(table.rows) - 1
+        made.add_row(
+            *(Text(cell) for cell in row), style="bold" if last else None, end_section=_before_sum(table, index)
+        )
+    return made
+
+
+def _before_sum(table: Table, index: int) -> bool:
+    return table.summed and index == len(table.rows) - 2
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which lines can be redrawn."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "")
+
+
+def show(table: Table, stream: TextIO | None = None) -> None:
+    """Print a table (to stdout, or where it is told): with rich on a terminal, else as aligned plain text."""
+    out = sys.stdout if stream is None else stream
+    if is_terminal(out):
+        from rich.console import Console
+
+        Console(file=out).print(rich_table(table))
+    else:
+        out.write(plain_table(table) + "\n")
+
+
+def print_result(result: Outcome, stream: TextIO | None = None) -> None:
+    """Print the result of an induction: start against best, the parts apart, what it cost, and where the files are."""
+    out = sys.stdout if stream is None else stream
+    splits = {SPLITS.get(split, split): result_rows(found) for split, found in result.tables.items()}
+    shown = [result_table(splits)] if splits else []
+    shown += [parts_table(result.parts)] if len(result.parts) > 1 else []
+    for table in [*shown, ledger_table(result.ledger)]:
+        if table.rows:
+            show(table, out)
+    lines = [f"note: {note}" for note in result.notes]
+    if result.ended != "done":
+        lines.append(f"ended by {result.ended}{f': {result.why}' if result.why else ''}")
+    if result.folder is not None:
+        lines += [f"best workflow: {result.folder / 'best.yaml'}", f"report: {result.folder / 'report.html'}"]
+    out.write("\n".join(lines) + "\n" if lines else "")
