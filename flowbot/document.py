@@ -285,7 +285,7 @@ def write_document(data: Json, like: str = "") -> str:
 def _tree(value: Json, key: str = "", depth: int = 0) -> Any:
     """Return the value as ruamel writes it nicely: texts of several lines as blocks, small maps in one line."""
     if is_map(value):
-        made = _Map({name: _tree(item, name, depth + 1) for name, item in value.items()})
+        made = _Map({_text(name): _tree(item, name, depth + 1) for name, item in value.items()})
         if depth and key != "tools" and _small(list(value.values()), value):
             made.fa.set_flow_style()
         return made
@@ -297,10 +297,12 @@ def _tree(value: Json, key: str = "", depth: int = 0) -> Any:
     return _text(value, key) if isinstance(value, str) else value
 
 
-def _text(text: str, key: str) -> str:
+def _text(text: str, key: str = "") -> str:
     if (key == "prompt" or "\n" in text) and _blockable(text):
         return LiteralScalarString(text + "\n" if key == "prompt" and not text.endswith("\n") else text)
-    return text if _scalar(text) is text else DoubleQuotedScalarString(text)  # 007, .5e3: only quotes say it is text
+    # what ruamel would leave bare and read as something else: .5e3, {x: ?a}; and breaks that it would not keep
+    bare = _scalar(text) is text and text[:1] not in (":", "?") and text.isprintable()
+    return text if bare else DoubleQuotedScalarString(text)
 
 
 def _small(items: Sequence[Json], value: Json) -> bool:
@@ -309,8 +311,10 @@ def _small(items: Sequence[Json], value: Json) -> bool:
 
 
 def _blockable(text: str) -> bool:
-    printable = all(char in "\n\t" or char.isprintable() for char in text)
-    return printable and not any(line != line.rstrip() or "\t" in line for line in text.split("\n"))
+    """Tell whether a text stands in a block (`|`) as it is: nothing invisible, no break before or twice behind it."""
+    printable = all(char == "\n" or char.isprintable() for char in text)
+    lines = text.split("\n")
+    return printable and all(line == line.rstrip() for line in lines) and text[:1].strip() != "" and lines[-2:] != ["", ""]
 
 
 def _merged(old: Any, new: Json, key: str = "", depth: int = 0) -> Any:
@@ -319,8 +323,10 @@ def _merged(old: Any, new: Json, key: str = "", depth: int = 0) -> Any:
         for name in [name for name in old if name not in new]:
             del old[name]
         for name, item in new.items():
-            known = name in old
-            old[name] = _merged(old[name], item, name, depth + 1) if known else _tree(item, name, depth + 1)
+            if name in old:
+                old[name] = _merged(old[name], item, name, depth + 1)
+            else:
+                old[_text(name)] = _tree(item, name, depth + 1)
         return old if key not in ORDERED or list(old) == list(new) else _tree(new, key, depth)
     if isinstance(old, _List) and is_list(new):
         return _merged_list(old, new, key, depth)

@@ -250,7 +250,7 @@ class Progress:
         full = round(WIDTH_OF_BAR * min(1.0, done / expected)) if expected else 0
         bar = Text.assemble(("━" * full, "green"), ("━" * (WIDTH_OF_BAR - full), "bright_black"))
         count = f"{count_text(done)} of about {count_text(expected)} calls" if expected else ""
-        head = Text.assemble((heard.phase, "bold"), f"  {duration(self._clock() - self._began)}")
+        head = Text.assemble((f"{duration(self._clock() - self._began)}  ", "bright_black"), (heard.phase, "bold"))
         stage = Text.assemble(bar, "  ", count, f"  {left}" if (left := self._left()) else "")
         lines: list[RenderableType] = [Text(), head, stage, self._scores()]
         if len(snapshot.lines) + 13 <= console.size.height and snapshot.lines:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +185,11 @@ def _intervals(story: Story) -> dict[str, str]:
 
 def _parts(story: Story) -> list[tuple[str, float, float | None]]:
     """Return each part with its score and what it alone added."""
-    names, scores = list(story.parts), list(story.parts.values())
-    gains = [None, *(new - old for old, new in pairwise(scores))]
-    return list(zip(names, scores, gains, strict=True))
+    before = [None, *story.parts.values()]
+    return [
+        (name, score, None if old is None else score - old)
+        for (name, score), old in zip(story.parts.items(), before, strict=False)
+    ]
 
 
 def _updates(story: Story) -> list[list[Update]]:

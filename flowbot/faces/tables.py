@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from flowbot.money import Ledger, Line
@@ -136,9 +135,11 @@ def result_table(splits: Mapping[str, Sequence[ResultRow]], title: str = "result
 def parts_table(parts: Mapping[str, float], title: str = "gain by part, on validation") -> Table:
     """Return the score after each part of the search and what that part alone added."""
     fraction = is_fraction(parts.values())
-    scores = list(parts.values())
-    gains = ["", *(gain_text(new - old, fraction) for old, new in pairwise(scores))]
-    rows = [(name, score_text(score, fraction), gain) for (name, score), gain in zip(parts.items(), gains, strict=True)]
+    before = [None, *parts.values()]
+    rows = [
+        (name, score_text(score, fraction), "" if old is None else gain_text(score - old, fraction))
+        for (name, score), old in zip(parts.items(), before, strict=False)
+    ]
     return Table(title, ("after", "score", "gain (points)" if fraction else "gain"), tuple(rows))
 
 

@@ -1,0 +1,139 @@
+"""Numbers in words, and tables as plain text and on a terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from flowbot.faces.tables import (
+    ResultRow,
+    chance_text,
+    gain_text,
+    ledger_table,
+    money_text,
+    parts_table,
+    plain_table,
+    print_result,
+    result_rows,
+    result_table,
+    score_text,
+    show,
+)
+from flowbot.money import Ledger, Usage
+from flowbot.search.compare import Comparison
+
+GAIN = Comparison(80, 0.125, 0.8125, 0.575, 0.788, 0.9999)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass
+class Outcome:
+    ended: str = "budget"
+    why: str = "the budget of 2 usd is reached"
+    tables: dict[str, Comparison] = field(default_factory=lambda: {"test": GAIN})
+    parts: dict[str, float] = field(default_factory=lambda: {"start": 0.125, "gradients": 0.5})
+    ledger: Ledger = field(default_factory=Ledger)
+    folder: Path | None = Path("runs/routing")
+    notes: tuple[str, ...] = ("a note",)
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [
+        (None, "price unknown"),
+        (0.0, "$0"),
+        (0.00001234, "$0.00001234"),
+        (0.12346, "$0.1235"),
+        (12.345678, "$12.35"),
+        (12345.678, "$12,345.68"),
+    ],
+)
+def test_money_has_four_digits_and_at_least_cents(usd: float | None, text: str) -> None:
+    assert money_text(usd) == text
+
+
+def test_scores_are_percentages_where_they_are_fractions() -> None:
+    assert score_text(0.8125) == "81.3 %"
+    assert gain_text(0.6875) == "+68.8"
+    assert gain_text(-0.00001) == "+0.0"
+    assert score_text(3.25, fraction=False) == "3.25"
+
+
+def test_halves_round_alike_in_scores_and_gains() -> None:
+    assert [score_text(0.7875), gain_text(0.7875 - 0.15)] == ["78.8 %", "+63.8"]
+
+
+def test_a_bootstrap_never_shows_certainty() -> None:
+    assert [chance_text(1.0), chance_text(0.0), chance_text(0.95)] == ["> 0.999", "< 0.001", "0.950"]
+
+
+def test_result_has_gain_and_interval_and_room_for_third_rows() -> None:
+    rows = [*result_rows(GAIN), ResultRow("careful", 0.7, 80)]
+    table = result_table({"sealed test": rows})
+    assert table.rows[1] == ("", "best", "81.3 %", "80", "+68.8", "+57.5 to +78.8", "> 0.999")
+    assert table.rows[2][:4] == ("", "careful", "70.0 %", "80")
+    assert table.columns[4] == "gain (points)"
+
+
+def test_a_metric_beyond_one_is_not_a_percentage() -> None:
+    table = result_table({"val": result_rows(Comparison(5, 1.5, 3.0, 1.0, 2.0, 0.99))})
+    assert table.rows[1][2:6] == ("3", "5", "+1.5", "+1 to +2")
+    assert table.columns[4] == "gain"
+
+
+def test_parts_stand_apart() -> None:
+    assert [row[2] for row in parts_table({"start": 0.1, "gradients": 0.4, "moves": 0.45}).rows] == [
+        "",
+        "+30.0",
+        "+5.0",
+    ]
+
+
+def test_ledger_leaves_out_empty_columns_and_marks_what_is_not_known() -> None:
+    ledger = Ledger()
+    ledger.add("task", Usage(1, 1200, 30, usd=None, estimated=True))
+    ledger.add("prompt_update", Usage(1, 10, 20, usd=0.5), repair=True)
+    table = ledger_table(ledger)
+    assert table.columns == ("", "calls", "repairs", "input", "output", "seconds", "cost")
+    assert table.rows[0] == ("task (estimated)", "1", "0", "1,200", "30", "0.0", "price unknown")
+    assert table.rows[1][0] == "prompt update"
+    assert table.rows[-1] == ("all (estimated)", "2", "1", "1,210", "50", "0.0", "price unknown")
+    assert "(estimated)" in table.notes[0]
+    assert ledger_table(Ledger()).rows == ()
+
+
+def test_plain_text_is_aligned() -> None:
+    lines = plain_table(parts_table({"start": 0.05, "gradients": 1.0}, title="")).splitlines()
+    assert lines[1].index("5.0 %") == lines[2].index("100.0 %") + 2
+    assert len({len(line.rstrip()) for line in (lines[0], lines[2])}) == 1
+
+
+def test_a_terminal_gets_the_same_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Terminal()
+    show(result_table({"[bold]x": result_rows(GAIN)}), out)
+    assert "+57.5 to +78.8" in out.getvalue()
+    assert "[bold]x" in out.getvalue()
+
+
+def test_print_result_says_how_it_ended_and_where_things_are() -> None:
+    out = io.StringIO()
+    print_result(Outcome(), out)
+    text = out.getvalue()
+    for part in ("sealed test", "+68.8", "gradients", "note: a note", "ended by budget: the budget of 2 usd is"):
+        assert part in text
+    assert str(Path("runs/routing/report.html")) in text
+
+
+def test_print_result_without_scores() -> None:
+    out = io.StringIO()
+    print_result(Outcome("done", "", {}, {}, Ledger(), None, ()), out)
+    assert out.getvalue() == ""
