@@ -273,7 +273,7 @@ def _parts(value: Json) -> Mapping[str | int, Json]:
 def write_document(data: Json, like: str = "") -> str:
     """Return plain data as YAML text; with `like`, an earlier text of it, comments and order there are kept."""
     writer = _yaml("rt")
-    writer.width = 118
+    writer.width = 10**9  # no folding: ruamel drops characters where it folds escaped text
     writer.allow_unicode = True
     writer.indent(mapping=2, sequence=4, offset=2)
     tree = _merged(writer.load(like), data) if like.strip() else _tree(data)
@@ -320,14 +320,7 @@ def _blockable(text: str) -> bool:
 def _merged(old: Any, new: Json, key: str = "", depth: int = 0) -> Any:
     """Return `old` changed into `new` as little as possible, so that its comments stay."""
     if isinstance(old, _Map) and is_map(new):
-        for name in [name for name in old if name not in new]:
-            del old[name]
-        for name, item in new.items():
-            if name in old:
-                old[name] = _merged(old[name], item, name, depth + 1)
-            else:
-                old[_text(name)] = _tree(item, name, depth + 1)
-        return old if key not in ORDERED or list(old) == list(new) else _tree(new, key, depth)
+        return _merged_map(old, new, key, depth)
     if isinstance(old, _List) and is_list(new):
         return _merged_list(old, new, key, depth)
     if isinstance(old, str) and isinstance(new, str):
@@ -335,6 +328,21 @@ def _merged(old: Any, new: Json, key: str = "", depth: int = 0) -> Any:
     else:
         same = type(old) is type(new) and old == new
     return old if same else _tree(new, key, depth)
+
+
+def _merged_map(old: Any, new: Mapping[str, Json], key: str, depth: int) -> Any:
+    before = dict(old)
+    for name in [name for name in old if name not in new]:
+        del old[name]
+    for name, item in new.items():
+        if name in old:
+            old[name] = _merged(old[name], item, name, depth + 1)
+        else:
+            old[_text(name)] = _tree(item, name, depth + 1)
+    changed = any(before.get(name) is not item for name, item in old.items())
+    outgrown = changed and old.fa.flow_style() and not _small(list(new.values()), new)
+    disordered = key in ORDERED and list(old) != list(new)
+    return _tree(new, key, depth) if outgrown or disordered else old
 
 
 def _merged_list(old: Any, new: Sequence[Json], key: str, depth: int) -> Any:

@@ -6,14 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from flowbot import InputError, aevaluate, ainduce, load
-from flowbot.engine.ports import EndpointError
-from flowbot.faces.loop import start_loop
+from flowbot import EndpointError, InputError, aevaluate, ainduce, load
 from flowbot.faces.cli.bar import bar
+from flowbot.faces.loop import start_loop
 from flowbot.faces.progress import Progress
-from flowbot.faces.tables import print_result
+from flowbot.faces.tables import ResultRow, print_result
 from flowbot.models.pull import pull
-from flowbot.search.compare import compare
 
 HERE = Path(__file__).parent
 MODEL = "qwen2.5-coder-0.5b"
@@ -21,13 +19,15 @@ MODEL = "qwen2.5-coder-0.5b"
 
 async def demo() -> None:
     """Fetch the model, induce, measure the careful hand-written call beside it, and print all three."""
-    with bar(False, sys.stderr) as progress:
-        await pull(MODEL, progress=progress)
+    with bar(False, sys.stderr) as told:
+        await pull(MODEL, progress=told)
     task, began = HERE / "task.yaml", time.monotonic()
-    with Progress(None, stream=sys.stderr, quiet=False, json_lines=False) as progress:
+    with Progress(stream=sys.stderr) as progress:
         result = await ainduce(task, run=HERE / "runs" / "demo", heard=progress.heard)
+        progress.heard({"kind": "phase", "phase": "careful.yaml on test", "calls": {"task": 80}})
         careful = await aevaluate(load(HERE / "careful.yaml"), task, split="test")
-    print_result(result, third=("careful.yaml, written by hand", careful.mean))
+    row = ResultRow("careful.yaml, by hand", careful.mean, len(careful.scores))
+    print_result(result, more={"test": [row]})
     print(f"{time.monotonic() - began:.0f} seconds after the model was there")
 
 

@@ -34,13 +34,20 @@ class Ask:
 
     def messages(self) -> tuple[Message, ...]:
         """Return the messages: the fixed part first, so that prompt caches hit."""
-        head = self.prompt if self.plain else f"{self.prompt}\n\n{form(self.gives)}"
+        head = self.prompt if self.plain or self._shown else f"{self.prompt}\n\n{form(self.gives)}"
         turns: list[Message] = [{"role": "system", "content": head}]
         for sections, values in self.demos:
             turns.append({"role": "user", "content": sectioned(sections)})
             turns.append({"role": "assistant", "content": self.written(values)})
         turns.append({"role": "user", "content": sectioned(self.sections)})
         return tuple(turns)
+
+    @property
+    def _shown(self) -> bool:
+        """True where the demos show every choice there is: then naming the form again only draws from the task."""
+        return bool(self.demos) and all(
+            set(kind.choices) <= {str(values.get(name)) for _, values in self.demos} for name, kind in self.gives.items()
+        )
 
     def written(self, values: Mapping[str, Json]) -> str:
         """Return values as the model should write them."""

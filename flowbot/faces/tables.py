@@ -233,10 +233,19 @@ def show(table: Table, stream: TextIO | None = None) -> None:
         out.write(plain_table(table) + "\n")
 
 
-def print_result(result: Outcome, stream: TextIO | None = None) -> None:
-    """Print the result of an induction: start against best, the parts apart, what it cost, and where the files are."""
+def print_result(
+    result: Outcome, stream: TextIO | None = None, more: Mapping[str, Sequence[ResultRow]] | None = None
+) -> None:
+    """Print the result of an induction: start against best, the parts apart, what it cost, and where the files are.
+
+    `more` has further rows by split: other workflows measured beside.
+    """
     out = sys.stdout if stream is None else stream
-    splits = {SPLITS.get(split, split): result_rows(found) for split, found in result.tables.items()}
+    further = more or {}
+    splits = {
+        SPLITS.get(split, split): (*result_rows(found), *further.get(split, ()))
+        for split, found in result.tables.items()
+    }
     shown = [result_table(splits)] if splits else []
     shown += [parts_table(result.parts)] if len(result.parts) > 1 else []
     for table in [*shown, ledger_table(result.ledger)]:

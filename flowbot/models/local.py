@@ -20,8 +20,10 @@ class Local:
     """A model file in this process. Calls wait in line for one of its slots, first come, first served.
 
     Typed replies are held to their schema by a grammar, so they fit or are cut. Temperature 0 is greedy; above it the
-    seed follows from the request's draw, so that draws differ and repeat. `spec.timeout` is not heeded: what bounds a
-    call is `max_tokens`. A cancelled call frees its slot at its next token.
+    seed follows from the request's draw, so that draws differ and repeat. A reply depends, in the last bits of its
+    arithmetic, on what shares a batch or a cached prefix with it: settings that repeat to the letter are `slots: 1`
+    with `extra_body: {cache_prompt: false}`. `spec.timeout` is not heeded: what bounds a call is `max_tokens`. A
+    cancelled call frees its slot at its next token.
     """
 
     def __init__(self, spec: ModelSpec, engine: Engine) -> None:
@@ -71,12 +73,12 @@ class Pool:
 def _body(spec: ModelSpec, request: Request, grammar: str | None) -> dict[str, Json]:
     seed = hashlib.blake2b(f"{request.draw}\n{request.repair}".encode("utf-8", "surrogatepass"), digest_size=4)
     body: dict[str, Json] = {
+        "cache_prompt": True,
         **spec.extra_body,
         "messages": [_clean(message) for message in request.messages],
         "max_tokens": request.max_tokens or spec.max_tokens or MAX_TOKENS,
         "temperature": request.temperature,
         "seed": int.from_bytes(seed.digest()) >> 1,
-        "cache_prompt": True,
         "stream": True,
         "return_progress": True,
     }

@@ -89,12 +89,11 @@ async def demos(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candida
     A call whose output is the workflow's shows the expected value; other calls show what they gave in runs that
     scored 1.
     """
-    wanted = settings.demos
-    sets = [_drawn(lab, wanted, number) for number in range(settings.demo_sets)]
-    shown = {example.id for each in sets for example in each}
-    rest = [example for example in lab.train if example.id not in shown][: settings.demo_items]
-    if len(rest) < min(8, settings.demo_items) or not all(sets):
+    pool, rest = _halves(lab)
+    if not pool:
         return None
+    rest = rest[: settings.demo_items]
+    sets = [_drawn(pool, settings.demos, f"{lab.seed}|demos|{number}") for number in range(settings.demo_sets)]
     children: list[tuple[float, int, Workflow]] = []
     for number, examples in enumerate(sets):
         made = await _with_demos(lab, workflow, examples)
@@ -112,10 +111,17 @@ async def demos(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candida
     return lab.known[best.id]
 
 
-def _drawn(lab: Lab, count: int, number: int) -> list[Example]:
-    """Draw examples by seed, as evenly over the targets as they go (a small set of targets is a set of classes)."""
+def _halves(lab: Lab) -> tuple[list[Example], list[Example]]:
+    """Deal train by seed: one half to show, the other to measure on what is shown."""
     deck = list(lab.train)
-    random.Random(f"{lab.seed}|demos|{number}").shuffle(deck)
+    random.Random(f"{lab.seed}|halves").shuffle(deck)
+    return deck[: len(deck) // 2], deck[len(deck) // 2 :]
+
+
+def _drawn(pool: Sequence[Example], count: int, seed: str) -> list[Example]:
+    """Draw examples by seed, as evenly over the targets as they go (a small set of targets is a set of classes)."""
+    deck = list(pool)
+    random.Random(seed).shuffle(deck)
     by_target: dict[str, list[Example]] = {}
     for example in deck:
         by_target.setdefault(as_text(example.target), []).append(example)
@@ -126,7 +132,7 @@ def _drawn(lab: Lab, count: int, number: int) -> list[Example]:
         for group in by_target.values():
             if group and len(drawn) < count:
                 drawn.append(group.pop())
-    random.Random(f"{lab.seed}|order|{number}").shuffle(drawn)
+    random.Random(f"{seed}|order").shuffle(drawn)
     return drawn
 
 
