@@ -46,7 +46,8 @@ class Ask:
     def _shown(self) -> bool:
         """True where the demos show every choice there is: then naming the form again only draws from the task."""
         return bool(self.demos) and all(
-            set(kind.choices) <= {str(values.get(name)) for _, values in self.demos} for name, kind in self.gives.items()
+            set(kind.choices) <= {str(values.get(name)) for _, values in self.demos}
+            for name, kind in self.gives.items()
         )
 
     def written(self, values: Mapping[str, Json]) -> str:

@@ -74,9 +74,7 @@ async def update_sketch(workflow: Workflow, gradients: Sequence[Gradient], meta:
     return await _initialised(workflow, made[-1], roles, meta, guard)
 
 
-async def _initialised(
-    old: Workflow, new: Workflow, roles: Mapping[str, str], meta: Meta, guard: Guard
-) -> Workflow:
+async def _initialised(old: Workflow, new: Workflow, roles: Mapping[str, str], meta: Meta, guard: Guard) -> Workflow:
     fresh = [call for call in new.calls if call.prompt == PENDING]
     texts = await together([_first_prompt(new, call, roles.get(call.id, ""), meta, guard) for call in fresh])
     if not all(texts):
@@ -166,4 +164,3 @@ def _steps_type(tools: bool) -> FieldType:
 
 def _bullets(texts: Sequence[str]) -> str:
     return "\n".join(f"- {' '.join(text.split())}" for text in texts)
-

@@ -30,7 +30,9 @@ class Finding:
 
 def look() -> Iterator[Finding]:
     """Yield what there is to say about this machine without asking any endpoint."""
-    yield Finding("FlowBot", True, f"{__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
+    yield Finding(
+        "FlowBot", True, f"{__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
     for extra, module in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
         yield Finding(f"extra {extra}", there or None, "installed" if there else f"pip install 'flowbot[{extra}]'")

@@ -63,9 +63,7 @@ async def run_induction(
         return await _run(problem, journal, rundir, base_url, heard)
 
 
-async def _run(
-    problem: Problem, journal: Journal, rundir: RunDir | None, base_url: str | None, heard: Heard
-) -> Result:
+async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_url: str | None, heard: Heard) -> Result:
     async with site(problem, journal, base_url, problem.task.budget.budget()) as place:
         heard({"kind": "open", "state": place.session, "resumed": journal.resumed})
         ending = Ending(place, rundir)

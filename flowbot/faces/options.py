@@ -29,7 +29,7 @@ class Options:
 
     def over(self, task: Task) -> Task:
         """Return the task with these options in place; raise `InputError` for a value that does not fit."""
-        plain = task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1}
+        plain: dict[str, Any] = task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1}
         models = _given({"task": self.model, "meta": self.meta_model})
         budget = {
             "usd": self.budget_usd,
@@ -37,7 +37,9 @@ class Options:
             "tokens": self.budget_tokens,
             "seconds": self.max_seconds,
         }
-        plain["models"] = plain["models"] | {role: _renamed(plain["models"], role, name) for role, name in models.items()}
+        plain["models"] = plain["models"] | {
+            role: _renamed(plain["models"], role, name) for role, name in models.items()
+        }
         plain["budget"] = plain.get("budget", {}) | _given(budget)
         plain |= _given({"concurrency": self.concurrency, "seed": self.seed})
         if self.recipe is not None and self.recipe != task.recipe.name:
@@ -56,6 +58,6 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 def _renamed(models: dict[str, Any], role: str, name: str) -> Any:
     """Give a role another model; settings made for the old one (a base URL, a price) stay behind, reply bounds come."""
-    old = models.get(role)
-    bound = old.get("max_tokens") if isinstance(old, dict) else None  # pyright: ignore[reportUnknownMemberType]
+    old: Any = models.get(role)
+    bound: int | None = old.get("max_tokens") if isinstance(old, dict) else None
     return {"name": name, "max_tokens": bound} if bound else name

@@ -46,7 +46,9 @@ class RunDir:
             lock = FileLock(self.folder / ".lock", timeout=0)
             lock.acquire()
         except Timeout:
-            raise InputError("another process works on this run", str(self.folder), "wait for it, or use --run") from None
+            raise InputError(
+                "another process works on this run", str(self.folder), "wait for it, or use --run"
+            ) from None
         except OSError as error:
             raise InputError(f"cannot use the run's folder: {error.strerror}", str(self.folder)) from None
         try:

@@ -221,9 +221,7 @@ def _session(
 ) -> RunSession:
     opener = partial(open_tool, folder=folder, trust=trust, functions=functions)
     known = secrets()
-    return RunSession(
-        shelf.models, journal, Purse(budget), open_tool=opener, scrub=lambda text: scrub(text, known)
-    )
+    return RunSession(shelf.models, journal, Purse(budget), open_tool=opener, scrub=lambda text: scrub(text, known))
 
 
 def _specs(task: Task, start: Workflow) -> list[ModelSpec]:
@@ -239,7 +237,9 @@ def workflow_models(workflow: Workflow) -> list[str]:
     named = [call.model or workflow.model for call in workflow.calls]
     missing = next((call.id for call, name in zip(workflow.calls, named, strict=True) if not name), None)
     if missing is not None:
-        raise InputError(f"step '{missing}' has no model", mend="write model: provider:name at the top, or give --model")
+        raise InputError(
+            f"step '{missing}' has no model", mend="write model: provider:name at the top, or give --model"
+        )
     return sorted({name for name in named if name})
 
 

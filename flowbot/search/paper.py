@@ -19,6 +19,7 @@ from flowbot.workflow.draw import diff
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.steps import Value, Whole
 
+
 class PaperSettings(Value):
     """The settings of `paper`; the defaults are the published ones.
 

@@ -220,7 +220,7 @@ def _opened_to_read(path: Path) -> sqlite3.Connection:
 
 
 class MemoryJournal:
-    """A journal that lives as long as its process: for tests, and (`keep=False`: nothing kept) for finished workflows."""
+    """A journal that lives as long as its process; with `keep=False` nothing is kept, for finished workflows."""
 
     def __init__(self, keep: bool = True) -> None:
         self.keep = keep

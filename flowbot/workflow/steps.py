@@ -70,7 +70,7 @@ class StepBase(Value):
     def problems(
         self,
         scope: Scope,
-        tools: Mapping[str, Any],  # noqa: ARG002 (read by the kinds that use tools)
+        tools: Mapping[str, Any],
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield what is wrong with this step, as (path inside the step, message with the mend)."""
         if not STEP_ID.match(self.id):

@@ -13,8 +13,8 @@ from flowbot.faces.cli.shared import model_options
 @model_options
 def command(model: str | None, base_url: str | None, concurrency: int | None) -> int:
     """Check Python, extras, keys (never shown), model files and sandbox; with --model also that it answers."""
-    from flowbot.faces.loop import start_loop
     from flowbot.faces.doctor import look, reach
+    from flowbot.faces.loop import start_loop
     from flowbot.models.secrets import scrub
     from flowbot.task.task import ModelSpec
 

@@ -35,8 +35,10 @@ def command(task: Path, as_json: bool, **options: Any) -> None:
         plain = {name: {purpose: asdict(usage) for purpose, usage in end.items()} for name, end in ends.items()}
         click.echo(json.dumps(plain))
         return
-    click.echo(f"{made.name}, recipe {made.recipe.name}, task model {made.models.task.name}, "
-               f"meta model {made.models.of('meta').name}")
+    click.echo(
+        f"{made.name}, recipe {made.recipe.name}, task model {made.models.task.name}, "
+        f"meta model {made.models.of('meta').name}"
+    )
     click.echo(f"{'purpose':<18} {'calls':>15} {'tokens':>23} {'US dollars':>19}")
     rows = [(purpose, found.low.get(purpose), found.high[purpose]) for purpose in found.high]
     rows.append(("total", found.total(found.low), found.total(found.high)))

