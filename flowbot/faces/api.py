@@ -75,7 +75,8 @@ async def ainduce(
         start = rebuild(start, model=options.model)
     problem = read_problem(made, folder, found.splits, start=start, notes=found.notes, functions=functions)
     like = read_text(folder / made.start, "workflow") if made.start and start is None else ""
-    return await run_induction(problem, RunDir(Path(run), like) if run else None, options.base_url, heard)
+    rundir = RunDir(Path(run), like, options.content) if run else None
+    return await run_induction(problem, rundir, options.base_url, heard)
 
 
 def run(workflow: Workflow, **inputs: Json) -> Json:

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,8 +39,18 @@ def look() -> Iterator[Finding]:
         yield Finding(f"extra {extra}", there or None, "installed" if there else f"pip install 'flowbot[{extra}]'")
     yield from _keys()
     yield from _models()
-    found = [name for name in SANDBOXES if shutil.which(name)]
+    found = [name for name in SANDBOXES if _works(name)]
     yield Finding("sandbox", bool(found) or None, ", ".join(found) or "none found: steps that run code are refused")
+
+
+def _works(name: str) -> bool:
+    """Tell whether a sandbox is here; a container client counts only where its engine answers."""
+    if shutil.which(name) is None or name == "bwrap":
+        return shutil.which(name) is not None
+    try:
+        return subprocess.run([name, "info"], capture_output=True, timeout=5, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _keys() -> Iterator[Finding]:

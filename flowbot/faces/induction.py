@@ -47,7 +47,10 @@ class Result:
 
 
 async def run_induction(
-    problem: Problem, rundir: RunDir | None, base_url: str | None = None, heard: Heard = lambda event: None
+    problem: Problem,
+    rundir: RunDir | None,
+    base_url: str | None = None,
+    heard: Heard = lambda event: None,
 ) -> Result:
     """Search for a problem's workflow in a run's folder (None: in memory) and return what came of it.
 
@@ -134,7 +137,7 @@ class Ending:
         self.place.journal.finish(_facts(result, problem))
         if self.rundir is not None:
             self.rundir.keep(best)
-            write_report(self.rundir.journal, self.rundir.report)
+            write_report(self.rundir.journal, self.rundir.report, content=self.rundir.content)
         return result
 
 

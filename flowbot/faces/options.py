@@ -14,7 +14,10 @@ from flowbot.workflow.graph import problems_of
 
 @dataclass(frozen=True)
 class Options:
-    """Overrides of the task; None leaves what the task says. `base_url` is trusted with the provider's key."""
+    """Overrides of the task; None leaves what the task says. `base_url` is trusted with the provider's key.
+
+    `content=False` keeps prompts and messages out of the report.
+    """
 
     recipe: str | None = None
     model: str | None = None
@@ -26,6 +29,7 @@ class Options:
     max_seconds: float | None = None
     concurrency: int | None = None
     seed: int | None = None
+    content: bool = True
 
     def over(self, task: Task) -> Task:
         """Return the task with these options in place; raise `InputError` for a value that does not fit."""

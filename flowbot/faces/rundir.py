@@ -16,10 +16,14 @@ from flowbot.workflow.graph import Workflow
 
 @dataclass(frozen=True)
 class RunDir:
-    """The files of one run. `like` is the text of the start's file, whose comments the result keeps."""
+    """The files of one run. `like` is the text of the start's file, whose comments the result keeps.
+
+    `content` says whether the report may hold prompts and messages.
+    """
 
     folder: Path
     like: str = ""
+    content: bool = True
 
     @property
     def journal(self) -> Path:

@@ -45,7 +45,7 @@ def open_shelf(specs: Iterable[ModelSpec], base_url: str | None, concurrency: in
 
 @cache
 def _local_pool() -> Any:
-    """Return the loaded model files of this process: loading one takes seconds, and a caller may run a workflow often."""
+    """Return the loaded model files of this process: loading one takes seconds, and workflows are run often."""
     from flowbot.models.local import Pool
 
     return Pool()

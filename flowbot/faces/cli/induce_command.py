@@ -25,9 +25,10 @@ BUDGET_REACHED = 3
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="Seconds at most, seen at stage ends.")
 @click.option("--seed", type=int, help="Seed of all draws.")
 @click.option("--start", type=FILE, metavar="WORKFLOW", help="Workflow to start from.")
+@click.option("--no-content", is_flag=True, help="Keep prompts and messages out of the report.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an event, on standard output.")
 @click.option("--quiet", is_flag=True, help="Show nothing but errors and the result's path.")
-def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, quiet: bool, **options: Any) -> int:
+def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, quiet: bool, **given: Any) -> int:
     """Find the workflow that solves TASK (a YAML file), by its recipe and within its budget.
 
     Stop it with Ctrl-C and start the same command again: it goes on where it was, and nothing is paid twice.
@@ -40,7 +41,7 @@ def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, 
 
     made, home = load_task(task)
     folder = folder or home / "runs" / made.name
-    chosen = Options(**options)
+    chosen = Options(content=not given.pop("no_content"), **given)
     workflow = load_workflow(start) if start else None
     with Progress(None, stream=sys.stderr, quiet=quiet, json_lines=as_json) as progress:
         result = start_loop(ainduce(task, run=folder, start=workflow, options=chosen, heard=progress.heard))
