@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.emitter import RoundTripEmitter
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString, ScalarString
@@ -59,7 +60,8 @@ class _BareTypes(Scanner):
     def scan_plain(self: Any) -> Any:
         length = self._bare_type() if self.flow_level else 0
         if not length:
-            return super().scan_plain()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            partly_typed: Any = super()
+            return partly_typed.scan_plain()
         start = self.reader.get_mark()
         text = self.reader.prefix(length)
         self.reader.forward(length)
@@ -83,9 +85,22 @@ class _CommentScanner(_BareTypes, RoundTripScanner):
     pass
 
 
+_BARE_TYPE = re.compile(r"(list\[)?(choice\[[\w ,-]+\]|list\[\w+\])\]?")
+
+
+class _BareTypesEmitter(RoundTripEmitter):
+    def analyze_scalar(self, scalar: Any) -> Any:
+        partly_typed: Any = super()
+        found = partly_typed.analyze_scalar(scalar)
+        if _BARE_TYPE.fullmatch(scalar) and scalar.count("[") == scalar.count("]"):
+            found.allow_flow_plain = True
+        return found
+
+
 def _yaml(kind: str) -> Any:
     yaml = YAML(typ=kind, pure=True)
     yaml.Scanner = _CommentScanner if kind == "rt" else _BareTypes
+    yaml.Emitter = _BareTypesEmitter
     yaml.preserve_quotes = True
     return yaml
 
@@ -314,7 +329,9 @@ def _blockable(text: str) -> bool:
     """Tell whether a text stands in a block (`|`) as it is: nothing invisible, no break before or twice behind it."""
     printable = all(char == "\n" or char.isprintable() for char in text)
     lines = text.split("\n")
-    return printable and all(line == line.rstrip() for line in lines) and text[:1].strip() != "" and lines[-2:] != ["", ""]
+    return (
+        printable and all(line == line.rstrip() for line in lines) and text[:1].strip() != "" and lines[-2:] != ["", ""]
+    )
 
 
 def _merged(old: Any, new: Json, key: str = "", depth: int = 0) -> Any:

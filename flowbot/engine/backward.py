@@ -68,12 +68,12 @@ def loss_of(trace: Trace) -> Gradient:
 async def call_backward(step: Call, trace: Trace, incoming: Sequence[Gradient], meta: Meta) -> Sequence[Gradient]:
     """Ask for the critique of one call: a loss gradient where the loss reaches it, else a call gradient."""
     here = trace.by_step[step.id]
-    at_loss = any(gradient.step is None for gradient in incoming)
-    critiques = sorted({gradient.critique for gradient in incoming if at_loss == (gradient.step is None)})
-    what = "result" if at_loss else "critique of the later steps"
+    loss = sorted({gradient.critique for gradient in incoming if gradient.step is None})
+    later = sorted({gradient.critique for gradient in incoming if gradient.step is not None})
+    heard = [("result", loss), ("critique of the later steps", later)]
     values = await meta.ask(
-        "loss_gradient" if at_loss else "call_gradient",
-        [("instruction", step.prompt), *_seen(here), (what, "\n\n".join(critiques))],
+        "loss_gradient" if loss else "call_gradient",
+        [("instruction", step.prompt), *_seen(here), *((what, "\n\n".join(said)) for what, said in heard if said)],
         CRITIQUE,
     )
     return [Gradient(step.id, trace.example.id, str(values["critique"]))] if values else []

@@ -174,10 +174,12 @@ def _object(text: str) -> dict[str, Json]:
     stripped = text.strip()
     try:
         found = json.loads(stripped)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = _mended(stripped)
     if not isinstance(found, dict):
         raise Misfit("the reply is not a JSON object")
+    if "\\ud" in stripped.casefold():  # half a character, as a cut reply leaves it, has no UTF-8
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     return found  # pyright: ignore[reportUnknownVariableType]
 
 
@@ -185,4 +187,7 @@ def _mended(text: str) -> Json:
     from json_repair import repair_json  # heavy and rarely needed
 
     start = text.find("{")
-    return repair_json(text[start:], return_objects=True) if start >= 0 else None
+    try:
+        return repair_json(text[start:], return_objects=True) if start >= 0 else None
+    except (ValueError, RecursionError):
+        return None

@@ -115,16 +115,34 @@ def _step(workflow: Workflow, entry: Any) -> Step:
         raise ValueError("each step must be an object with id, reads and gives")
     plain: dict[str, Any] = entry  # pyright: ignore[reportUnknownVariableType]
     step_id = str(plain.get("id", ""))
-    gives = {str(each.get("name")): parse_type(each.get("type")) for each in plain.get("gives", [])}
-    if plain.get("kind") == "tool" or plain.get("tool"):
-        args = {str(each.get("name")): _value(each.get("value")) for each in plain.get("args", [])}
-        return ToolStep(id=step_id, tool=str(plain.get("tool")), args=args, gives=gives)
-    reads = tuple(str(each).lstrip("$") for each in plain.get("reads", []))
-    old = next((call for call in workflow.calls if call.id == step_id), None)
-    if old is not None and (old.frozen or _alike(old, reads, gives)):
+    old = next((step for step in workflow.steps if step.id == step_id), None)
+    if old is not None and old.frozen:
         return old
-    model = old.model if old else None
+    gives = {name: parse_type(each.get("type")) for name, each in _named(plain, "gives")}
+    if plain.get("kind") == "tool" or plain.get("tool"):
+        args = {name: _value(each.get("value")) for name, each in _named(plain, "args")}
+        return ToolStep(id=step_id, tool=str(plain.get("tool")), args=args, gives=gives)
+    reads = tuple(str(each).lstrip("$") for each in _list(plain, "reads"))
+    if isinstance(old, Call) and _alike(old, reads, gives):
+        return old
+    model = old.model if isinstance(old, Call) else None
     return Call(id=step_id, reads=reads, gives=gives, prompt=PENDING, model=model)
+
+
+def _list(step: Mapping[str, Json], key: str) -> Sequence[Json]:
+    """Return a list of a step as a model wrote it; raise ValueError where it is something else."""
+    found = step.get(key, [])
+    if not isinstance(found, list):
+        raise ValueError(f"the step '{step.get('id')}': {key} must be a list")
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
+def _named(step: Mapping[str, Json], key: str) -> Sequence[tuple[str, Mapping[str, Json]]]:
+    """Return the entries of a list by their names; raise ValueError where one is no object."""
+    found = _list(step, key)
+    if not all(isinstance(each, dict) for each in found):
+        raise ValueError(f"the step '{step.get('id')}': each of {key} must be an object with name and its value")
+    return [(str(each.get("name")), each) for each in found]
 
 
 def _alike(old: Call, reads: tuple[str, ...], gives: Mapping[str, FieldType]) -> bool:
@@ -137,7 +155,7 @@ def _value(value: Json) -> Json:
     """Read an argument as the model wrote it: JSON where it is JSON, else text."""
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -209,13 +209,16 @@ def _with_functions(task: Task, metric: Function | None, tools: Functions) -> Ta
     if metric is not None:
         changes["metric"] = MetricSpec(name=_full_name(metric), function=metric)
     if tools:
+        if len({_full_name(function) for function in tools.values()}) < len(tools):
+            raise InputError("two tools are functions of one name", "tools", "define each with a name of its own")
         specs = {
             name: {"kind": "function", "function": _full_name(function), "description": function.__doc__ or ""}
             for name, function in tools.items()
         }
-        changes["tools"] = Task.model_validate(
+        added = Task.model_validate(
             task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1, "tools": specs}
         ).tools
+        changes["tools"] = {**task.tools, **added}
     return task.model_copy(update=changes) if changes else task
 
 

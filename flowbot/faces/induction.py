@@ -24,6 +24,7 @@ from flowbot.store.journal import MemoryJournal
 from flowbot.workflow.graph import Workflow, plain_workflow
 
 Heard = Callable[[Mapping[str, Any]], None]
+GRACE = 2.0  # seconds for what is paid for and under way, where a run is broken off
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,16 @@ async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_u
         ending.lab = lab
         try:
             found = await induce(lab, problem.task.recipe.name, problem.settings)
-            return ending.close(found, await _open_seal(place, lab, ending))
+            await place.session.drain()
+            test = await _open_seal(place, lab, ending)
+            await place.session.drain()
+            return ending.close(found, test)
         except (EndpointError, InputError) as error:
+            await place.session.drain(GRACE)
             ending.close(Found(lab.best, "endpoint" if isinstance(error, EndpointError) else "input", str(error)), None)
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
+            await place.session.drain(GRACE)
             ending.close(Found(lab.best, "interrupted", "stopped by hand"), None)
             raise
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowbot.errors import InputError
+from flowbot.models.secrets import scrub
 from flowbot.store.files import write_text
 from flowbot.store.journal import SqliteJournal
 from flowbot.workflow.document import write_workflow
@@ -70,4 +71,4 @@ class RunDir:
 
     def keep_task(self, text: str) -> None:
         """Write the task as it was run."""
-        write_text(self.folder / "task.yaml", text, private=True)
+        write_text(self.folder / "task.yaml", scrub(text), private=True)

@@ -192,7 +192,10 @@ async def site(problem: Problem, journal: Journal, base_url: str | None, budget:
         _check_prices(shelf, budget)
         session = _session(shelf, journal, budget, problem.folder, task.trust, problem.functions)
         workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity)
-        yield Site(problem, journal, session, workers, time.monotonic())
+        try:
+            yield Site(problem, journal, session, workers, time.monotonic())
+        finally:
+            await session.drain(0)
     finally:
         await shelf.close()
 
@@ -211,7 +214,11 @@ async def open_session(
     shelf = open_shelf(models, base_url, concurrency)
     try:
         journal = MemoryJournal(keep=False)
-        yield _session(shelf, journal, Budget(), folder or Path.cwd(), trust, functions or {})
+        session = _session(shelf, journal, Budget(), folder or Path.cwd(), trust, functions or {})
+        try:
+            yield session
+        finally:
+            await session.drain(0)
     finally:
         await shelf.close()
 
@@ -220,7 +227,8 @@ def _session(
     shelf: Shelf, journal: Journal, budget: Budget, folder: Path, trust: bool, functions: Functions
 ) -> RunSession:
     opener = partial(open_tool, folder=folder, trust=trust, functions=functions)
-    known = secrets()
+    endpoints = [getattr(opened.model, "endpoint", None) for opened in shelf.models.values()]
+    known = secrets().union(*(endpoint.secrets for endpoint in endpoints if endpoint is not None))
     return RunSession(shelf.models, journal, Purse(budget), open_tool=opener, scrub=lambda text: scrub(text, known))
 
 

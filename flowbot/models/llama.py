@@ -143,7 +143,9 @@ class _Loading:
 
 def _work(jobs: queue.SimpleQueue[_Job | None], loading: _Loading, stopping: threading.Event) -> None:
     while (job := jobs.get()) is not None:
-        if not job.cancelled:
+        if stopping.is_set():
+            job.done(EndpointError("the local model is closed"))
+        elif not job.cancelled:
             try:
                 job.done(_generate(loading.server(), job, stopping))
             except Exception as problem:

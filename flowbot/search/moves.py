@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from flowbot.engine.tasks import together
 from flowbot.search.lab import Candidate, Lab
 from flowbot.task.data import Example
 from flowbot.task.metrics import last_number
@@ -15,6 +16,7 @@ from flowbot.workflow.steps import Call, Demo
 
 MOST_CHOICES = 30
 LONGEST_CHOICE = 60
+RUNGS = 3  # stretches of a race
 
 
 class MoveSettings(Protocol):
@@ -84,31 +86,54 @@ def target_type(targets: Sequence[Json]) -> FieldType | None:
 
 
 async def demos(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candidate | None:
-    """Show worked examples from train: several sets, the one with the best score on other train items is the child.
+    """Show worked examples: sets drawn from one half of train are raced on the other, the winner is the child.
 
     A call whose output is the workflow's shows the expected value; other calls show what they gave in runs that
     scored 1.
     """
     pool, rest = _halves(lab)
-    if not pool:
-        return None
-    rest = rest[: settings.demo_items]
-    sets = [_drawn(pool, settings.demos, f"{lab.seed}|demos|{number}") for number in range(settings.demo_sets)]
-    children: list[tuple[float, int, Workflow]] = []
-    for number, examples in enumerate(sets):
+    children: list[Workflow] = []
+    for number in range(settings.demo_sets if pool else 0):
+        examples = _drawn(pool, settings.demos, f"{lab.seed}|demos|{number}")
         made = await _with_demos(lab, workflow, examples)
-        if made is None:
-            continue
-        await lab.enter(Candidate(made, workflow.id, (f"demos, set {number + 1}",), "worked examples show the task"))
-        lab.admit({"task": len(rest) * len(made.calls)}, f"demos, set {number + 1}")
-        traces = await lab.run(made, rest, "demos")
-        mean = sum(trace.score.value if trace.score else 0.0 for trace in traces) / len(rest)
-        await lab.tell("row", candidate=made.id, split="train", mean=mean, failed=0, scores=[])
-        children.append((mean, -number, made))
+        if made is not None and made not in children:
+            children.append(made)
+            why = "worked examples show the task"
+            await lab.enter(Candidate(made, workflow.id, (f"demos, set {number + 1}",), why))
     if not children:
         return None
-    best = max(children, key=lambda child: child[:2])[2]
-    return lab.known[best.id]
+    return lab.known[(await _raced(lab, children, rest[: settings.demo_items])).id]
+
+
+async def _raced(lab: Lab, children: Sequence[Workflow], items: Sequence[Example]) -> Workflow:
+    """Return the winner of a race by halves: all on a third of the items, the better half on the next, and so on."""
+    left = list(children)
+    scores: dict[str, list[float]] = {child.id: [] for child in left}
+    step = max(4, -(-len(items) // RUNGS))
+    for start in range(0, len(items), step):
+        if len(left) == 1:
+            break
+        rung = items[start : start + step]
+        lab.admit({"task": len(rung) * sum(len(child.calls) for child in left)}, f"race of {len(left)} sets of demos")
+        runs = await together([lab.run(child, rung, "demos") for child in left])
+        for child, traces in zip(left, runs, strict=True):
+            scores[child.id] += [trace.score.value if trace.score else 0.0 for trace in traces]
+        means = {child.id: sum(scores[child.id]) / len(scores[child.id]) for child in left}
+        await lab.tell("race", items=start + len(rung), means=means)
+        left.sort(key=lambda child: -means[child.id])  # a stable sort: ties go to the earlier set
+        left = left[: -(-len(left) // 2)]
+    return left[0]
+
+
+def race_calls(sets: int, items: int) -> int:
+    """Return the runs on examples that a race of so many sets on so many items makes."""
+    step, total, left = max(4, -(-items // RUNGS)), 0, sets
+    for start in range(0, items, step):
+        if left == 1:
+            break
+        total += left * min(step, items - start)
+        left = -(-left // 2)
+    return total
 
 
 def _halves(lab: Lab) -> tuple[list[Example], list[Example]]:

@@ -13,7 +13,7 @@ from flowbot.engine.tasks import together
 from flowbot.engine.trace import Trace
 from flowbot.engine.update import update_prompts, update_sketch
 from flowbot.search.lab import Candidate, Lab
-from flowbot.search.moves import try_moves
+from flowbot.search.moves import race_calls, try_moves
 from flowbot.task.data import Example
 from flowbot.workflow.draw import diff
 from flowbot.workflow.graph import Workflow
@@ -34,7 +34,7 @@ class PaperSettings(Value):
     inner: Annotated[int, Field(ge=0)] = 5
     moves: tuple[Literal["output_type", "demos"], ...] = ()
     demos: Whole = 8
-    demo_sets: Whole = 3
+    demo_sets: Whole = 4
     demo_items: Whole = 24
     accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
     meta_tokens: Whole = 1024
@@ -132,5 +132,5 @@ def expected_calls(settings: PaperSettings, train: int, val: int, calls: int, la
     if "output_type" in settings.moves:
         add("task", val * before)
     if "demos" in settings.moves:
-        add("task", (settings.demo_sets * settings.demo_items + val) * before)
+        add("task", (race_calls(settings.demo_sets, settings.demo_items) + val) * before)
     return {purpose: count for purpose, count in total.items() if count}

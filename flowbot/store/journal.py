@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,9 @@ from typing import Any
 
 from flowbot.errors import InputError
 from flowbot.money import Ledger, Usage
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class JournalError(RuntimeError):
@@ -74,7 +78,7 @@ class SqliteJournal:
 
     async def record(self, key: str, purpose: str, value: Any) -> None:
         """Write one paid value; return when it is committed."""
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = _stored(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
         await self._write("INSERT OR IGNORE INTO calls VALUES (?,?,?,?)", (key, purpose, text, time.time()))
 
     async def append(self, event: Mapping[str, Any]) -> None:
@@ -83,7 +87,7 @@ class SqliteJournal:
         text = json.dumps(
             {key: value for key, value in event.items() if key != "kind"}, ensure_ascii=False, sort_keys=True
         )
-        text = self.scrub(text)
+        text = _stored(self.scrub(text))
         seq, self._seq = self._seq, self._seq + 1
         if seq < len(self._recorded):
             if self._recorded[seq] != (kind, text):
@@ -96,7 +100,11 @@ class SqliteJournal:
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write how this stretch of the run ended; a run that goes on has one such record a stretch."""
-        self._db.execute("INSERT INTO ends (value, at) VALUES (?, ?)", (json.dumps(facts, sort_keys=True), time.time()))
+        row = (json.dumps(facts, sort_keys=True), time.time())
+        try:
+            self._db.execute("INSERT INTO ends (value, at) VALUES (?, ?)", row)
+        except sqlite3.Error as error:
+            raise self._unwritten(error) from error
 
     def ends(self) -> list[dict[str, Any]]:
         """Return how each stretch of the run ended, in order."""
@@ -120,14 +128,16 @@ class SqliteJournal:
             for statement, row in waiting:
                 self._db.execute(statement, row)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            flush.set_exception(
-                JournalError(f"cannot write the journal {self.path}: {error}; free some space and go on")
-            )
+            flush.set_exception(self._unwritten(error))
+            flush.exception()  # whoever waited for it may be gone
             return
         flush.set_result(None)
+
+    def _unwritten(self, error: Exception) -> JournalError:
+        return JournalError(f"cannot write the journal {self.path}: {error}; free some space and go on")
 
     @property
     def resumed(self) -> bool:
@@ -144,7 +154,10 @@ class SqliteJournal:
                 str(self.path.parent),
                 "start a new run with --run DIR, or put back what was changed",
             )
-        self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?,?)", hashes.items())
+        try:
+            self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?,?)", hashes.items())
+        except sqlite3.Error as error:
+            raise self._unwritten(error) from error
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the recorded decisions, in order."""
@@ -156,6 +169,11 @@ class SqliteJournal:
         if self._waiting:
             self._commit()
         self._db.close()
+
+
+def _stored(text: str) -> str:
+    """Return JSON text as SQLite takes it: halves of characters, which have no UTF-8, as JSON's own escapes."""
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 class JournalReader:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from flowbot.engine.ports import Metric, Model, Reply, Request, Tool, ToolReply
+from flowbot.engine.tasks import end
 from flowbot.engine.trace import Trace
-from flowbot.money import Ledger, Price, Purse, Usage
+from flowbot.money import BudgetReached, Ledger, Price, Purse, Usage
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import ToolSpec, Workflow
+
+T = TypeVar("T")
 
 MODES = ("schema", "json", "text")
 MISFITS = 3  # replies of one stage that do not fit, before the next mode is tried
@@ -44,7 +47,8 @@ class RunSession:
     """Answers requests from the journal where they stand there, else from the model, within the budget.
 
     Law 2: a reply is in the journal before it is used, and what is there is never asked for again; equal keys in
-    flight share one send. Law 4: money, tokens and calls are reserved before a call and settled after it.
+    flight share one send. What is under way goes on where its caller is cancelled, until `drain` ends it: it is paid
+    for. Law 4: money, tokens and calls are reserved before a call and settled after it.
     """
 
     models: Mapping[str, Opened]
@@ -53,57 +57,77 @@ class RunSession:
     ledger: Ledger = field(default_factory=Ledger)
     open_tool: Callable[[ToolSpec], Tool] | None = None
     scrub: Callable[[str], str] = lambda text: text
-    in_flight: int = 0
     replayed: int = 0
-    _shared: dict[str, asyncio.Future[Any]] = field(default_factory=dict[str, "asyncio.Future[Any]"])
+    _shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict[str, "asyncio.Task[Any]"])
+    _sends: set[asyncio.Task[Reply]] = field(default_factory=set["asyncio.Task[Reply]"])
     _booked: set[str] = field(default_factory=set[str])
     _misfits: dict[str, int] = field(default_factory=dict[str, int])
     _tools: dict[str, Tool] = field(default_factory=dict[str, Tool])
+
+    @property
+    def in_flight(self) -> int:
+        """The count of calls that are sent and not answered yet."""
+        return len(self._sends)
 
     async def complete(self, request: Request) -> Reply:
         """Return the reply to a request; raise `EndpointError` or `BudgetReached`."""
         opened = self.models[request.model]
         key = request.key(opened.salt)
-        if request.repair == 1:
-            self._misfits[request.model] = self._misfits.get(request.model, 0) + (key not in self._booked)
-        known = self.journal.find(key)
-        if known is not None:
-            reply = _reply(known)
-            self.replayed += 1
-            self._restore(opened.model, reply.mode)
-        else:
-            reply = await self._once(key, lambda: self._send(key, opened, request))
-        self._book(key, request, reply, paid=known is not None)
-        return reply
-
-    async def _send(self, key: str, opened: Opened, request: Request) -> Reply:
         estimate = _estimate(request, opened)
-        self.purse.reserve(estimate)
+        while key not in self._shared:
+            known = self.journal.find(key)
+            if known is not None:
+                return self._replay(key, opened, request, _reply(known))
+            if await self._reserved(estimate):
+                send = self._start(key, self._send(key, opened, request, estimate))
+                self._sends.add(send)
+                send.add_done_callback(self._sends.discard)
+        return await asyncio.shield(self._shared[key])
+
+    async def _reserved(self, estimate: Usage) -> bool:
+        """Reserve, or wait for a call in flight to give back what it does not need; raise where none is."""
+        try:
+            self.purse.reserve(estimate)
+        except BudgetReached:
+            if not self._sends:
+                raise
+            await asyncio.wait(self._sends, return_when=asyncio.FIRST_COMPLETED)
+            return False
+        return True
+
+    async def _send(self, key: str, opened: Opened, request: Request, estimate: Usage) -> Reply:
         actual: Usage | None = None
-        self.in_flight += 1
         try:
             reply = self._clean(await opened.model.complete(request))
             actual = reply.usage
             await self.journal.record(key, request.purpose, asdict(reply))
         finally:
-            self.in_flight -= 1
             self.purse.settle(estimate, actual)
+        self._book(key, request, reply)
+        return reply
+
+    def _replay(self, key: str, opened: Opened, request: Request, reply: Reply) -> Reply:
+        """Use a recorded reply; what was paid in an earlier stretch of the run is settled here, once."""
+        self.replayed += 1
+        if request.schema is not None:
+            self._restore(opened.model, reply.mode)
+        if key not in self._booked:
+            self.purse.settled += reply.usage
+            self._book(key, request, reply)
         return reply
 
     def _clean(self, reply: Reply) -> Reply:
         """Take secrets out before anything uses a reply, so that a replay sees the same (law 8)."""
-        text, failure = self.scrub(reply.text), self.scrub(reply.failure)
+        text, failure = _whole(self.scrub(reply.text)), _whole(self.scrub(reply.failure))
         same = text == reply.text and failure == reply.failure
         return reply if same else replace(reply, text=text, failure=failure)
 
-    def _book(self, key: str, request: Request, reply: Reply, paid: bool) -> None:
-        """Book a reply in the ledger once, however often it is used; what was paid earlier is settled here."""
-        if key in self._booked:
-            return
+    def _book(self, key: str, request: Request, reply: Reply) -> None:
+        """Book a paid reply in the ledger; a repair of a reply's form is a misfit of this stage."""
         self._booked.add(key)
         self.ledger.add(request.purpose, reply.usage, repair=request.repair > 0, retries=reply.retries)
-        if paid:
-            self.purse.settled += reply.usage
+        if request.repair == 1:
+            self._misfits[request.model] = self._misfits.get(request.model, 0) + 1
 
     async def use_tool(self, workflow: Workflow, name: str, args: Mapping[str, Json], draw: str) -> ToolReply:
         """Return a tool's value for arguments, from the journal where it stands there."""
@@ -120,8 +144,12 @@ class RunSession:
                 return ToolReply(failure=f"the tool '{name}' is not available here")
             self._tools[name] = self.open_tool(spec)
         reply = await self._tools[name].call(args)
-        plain = json.dumps(asdict(reply), ensure_ascii=False, default=str)
-        reply = ToolReply(**json.loads(self.scrub(plain)))  # as a replay will see it: plain data without secrets
+        try:
+            plain = json.dumps(asdict(reply), ensure_ascii=False, allow_nan=False, default=str)
+        except (TypeError, ValueError, RecursionError) as error:
+            failure = f"the tool '{name}' gave a value that is not plain data: {error}"
+            plain = json.dumps(asdict(ToolReply(failure=failure, seconds=reply.seconds)))
+        reply = ToolReply(**json.loads(_whole(self.scrub(plain))))  # as a replay sees it: plain data without secrets
         await self.journal.record(key, "tool", asdict(reply))
         return reply
 
@@ -141,25 +169,27 @@ class RunSession:
         await self.journal.record(key, "score", asdict(score))
         return score
 
-    async def _once(self, key: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _once(self, key: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Do work under a key once, however many ask for it at the same time."""
-        going = self._shared.get(key)
-        if going is not None:
-            return await asyncio.shield(going)
-        future = asyncio.get_running_loop().create_future()
-        self._shared[key] = future
-        try:
-            value = await work()
-        except BaseException as error:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # it is raised here too: whoever shares it may be gone
-            raise
-        else:
-            future.set_result(value)
-            return value
-        finally:
+        return await asyncio.shield(self._shared.get(key) or self._start(key, work()))
+
+    def _start(self, key: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._shared[key] = task
+
+        def ended(done: asyncio.Task[T]) -> None:
             del self._shared[key]
+            if not done.cancelled():
+                done.exception()  # whoever waited for it may be gone
+
+        task.add_done_callback(ended)
+        return task
+
+    async def drain(self, seconds: float | None = None) -> None:
+        """Wait for what is under way, at most so many seconds, and end the rest."""
+        if self._shared:
+            await asyncio.wait(list(self._shared.values()), timeout=seconds)
+        await end(list(self._shared.values()))
 
     def end_stage(self) -> None:
         """Decide, between stages only, whether a model's replies fit too badly for the mode they are asked in."""
@@ -184,11 +214,18 @@ def _reply(known: dict[str, Any]) -> Reply:
 
 def _estimate(request: Request, opened: Opened) -> Usage:
     """Return an upper estimate of a call: text at three bytes a token, the reply at its bound."""
-    size = sum(len(message["content"].encode("utf-8", "surrogatepass")) for message in request.messages)
+    texts = [message["content"] for message in request.messages]
+    texts += [json.dumps(request.schema)] if request.schema is not None else []
+    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     given = -(-size // 3) + 8 * len(request.messages)
     taken = request.max_tokens or opened.max_tokens or DEFAULT_REPLY
     usd = opened.price.of(given, taken) if opened.price else None
     return Usage(1, given, taken, usd=usd)
+
+
+def _whole(text: str) -> str:
+    """Return text without the halves of characters that a cut JSON escape leaves: no file and no store takes them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _hash(plain: Json) -> str:

