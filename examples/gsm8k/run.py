@@ -70,9 +70,13 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Induce a workflow for GSM8K.")
     parser.add_argument("folder", type=Path, nargs="?", help="folder with train.jsonl and val.jsonl [default: the hub]")
-    parser.add_argument("--limit-train", type=positive, default=20, metavar="N", help="rows to learn from [%(default)s]")
+    parser.add_argument(
+        "--limit-train", type=positive, default=20, metavar="N", help="rows to learn from [%(default)s]"
+    )
     parser.add_argument("--limit-val", type=positive, default=40, metavar="N", help="rows to choose by [%(default)s]")
-    parser.add_argument("--limit-test", type=positive, default=60, metavar="N", help="rows of the sealed test [%(default)s]")
+    parser.add_argument(
+        "--limit-test", type=positive, default=60, metavar="N", help="rows of the sealed test [%(default)s]"
+    )
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="task and meta model, instead of the task's")
     parser.add_argument("--seed", type=int, help="seed of all draws, instead of the task's")
     parser.add_argument("--run", type=Path, default=HERE / "runs" / "gsm8k", help="folder of the run [%(default)s]")

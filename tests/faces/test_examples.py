@@ -91,7 +91,9 @@ def test_gsm8k_solves_a_folder(
     assert solved(gsm8k, given, monkeypatch) == 0  # all of it is in the journal
 
 
-def test_gsm8k_keeps_val_sealed(gsm8k: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gsm8k_keeps_val_sealed(
+    gsm8k: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the search is given as train and val comes from train.jsonl alone."""
     seen: dict[str, Any] = {}
 
