@@ -90,12 +90,14 @@ class Budget:
 
     def check(self, used: Usage, wanted: Usage) -> None:
         """Raise `BudgetReached` where `used + wanted` goes over a bound; an unknown price counts as a breach."""
-        after = used + wanted
-        if self.usd is not None and (after.usd is None or after.usd > self.usd + 1e-12):
-            raise BudgetReached("usd", math.inf if used.usd is None else used.usd, self.usd)
-        if self.calls is not None and after.calls > self.calls:
+        if self.usd is not None:
+            if used.usd is None or wanted.usd is None:
+                raise BudgetReached("usd", math.inf if used.usd is None else used.usd, self.usd)
+            if used.usd + wanted.usd > self.usd + 1e-12:
+                raise BudgetReached("usd", used.usd, self.usd)
+        if self.calls is not None and used.calls + wanted.calls > self.calls:
             raise BudgetReached("calls", used.calls, self.calls)
-        if self.tokens is not None and after.tokens > self.tokens:
+        if self.tokens is not None and used.tokens + wanted.tokens > self.tokens:
             raise BudgetReached("tokens", used.tokens, self.tokens)
 
 

@@ -59,7 +59,7 @@ async def solve(asked: argparse.Namespace) -> None:
 
 
 def positive(text: str) -> int:
-    """Read a count of at least one."""
+    """Read a count of at least one (argparse names this function where it is not)."""
     count = int(text)
     if count < 1:
         raise ValueError(text)

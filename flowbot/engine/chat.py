@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flowbot.engine.ports import Message, Reply, Request, Session
 from flowbot.money import Usage
@@ -138,7 +139,12 @@ def sectioned(sections: Sections) -> str:
 
 def form(gives: Gives) -> str:
     """Say in words which JSON object is wanted."""
-    fields = ", ".join(f'"{name}": {_wanted(kind)}' for name, kind in gives.items())
+    return _form(tuple(gives.items()))
+
+
+@lru_cache(1024)  # every example of a workflow asks for the same
+def _form(gives: tuple[tuple[str, FieldType], ...]) -> str:
+    fields = ", ".join(f'"{name}": {_wanted(kind)}' for name, kind in gives)
     return f"Reply with one JSON object only: {{{fields}}}"
 
 

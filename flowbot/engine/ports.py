@@ -17,6 +17,8 @@ from flowbot.workflow.graph import Workflow
 if TYPE_CHECKING:
     from flowbot.engine.trace import Trace
 
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
 
@@ -52,8 +54,7 @@ class Request:
             self.repair,
             salt,
         )
-        text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return hashlib.blake2b(_canonical(plain).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

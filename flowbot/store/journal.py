@@ -15,7 +15,10 @@ from flowbot.errors import InputError
 from flowbot.money import Ledger, Usage
 
 
+CHECKPOINT = 8000  # pages of 4 KiB in the WAL; the loop waits for the disk at a checkpoint, so they are few
+
 _HALF = re.compile("[\ud800-\udfff]")
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class JournalError(RuntimeError):
@@ -52,12 +55,12 @@ class SqliteJournal:
                 path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
             self._migrate()
         except sqlite3.DatabaseError as error:
             raise InputError(f"cannot open the journal: {error}", str(path), "give another folder with --run") from None
         self.scrub: Callable[[str], str] = lambda text: text
-        self._waiting: list[tuple[str, tuple[Any, ...]]] = []
-        self._flush: asyncio.Future[None] | None = None
+        self._waiting: list[tuple[str, tuple[Any, ...], asyncio.Future[None]]] = []
         self._recorded = [
             (kind, value) for kind, value in self._db.execute("SELECT kind, value FROM events ORDER BY seq")
         ]
@@ -78,7 +81,7 @@ class SqliteJournal:
 
     async def record(self, key: str, purpose: str, value: Any) -> None:
         """Write one paid value; return when it is committed."""
-        text = _stored(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        text = _stored(_compact(value))
         await self._write("INSERT OR IGNORE INTO calls VALUES (?,?,?,?)", (key, purpose, text, time.time()))
 
     async def append(self, event: Mapping[str, Any]) -> None:
@@ -112,29 +115,34 @@ class SqliteJournal:
 
     async def _write(self, statement: str, row: tuple[Any, ...]) -> None:
         """Join the next group commit: all that is written in one turn of the loop is one transaction."""
-        self._waiting.append((statement, row))
-        if self._flush is None:
-            loop = asyncio.get_running_loop()
-            self._flush = loop.create_future()
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
             loop.call_soon(self._commit)
-        await asyncio.shield(self._flush)
+        written = loop.create_future()
+        self._waiting.append((statement, row, written))
+        await written
 
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting, []
-        flush, self._flush = self._flush, None
-        assert flush is not None
+        if not waiting:
+            return  # `close` came first
+        failed: JournalError | None = None
         try:
             self._db.execute("BEGIN")
-            for statement, row in waiting:
+            for statement, row, _ in waiting:
                 self._db.execute(statement, row)
             self._db.execute("COMMIT")
         except Exception as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            flush.set_exception(self._unwritten(error))
-            flush.exception()  # whoever waited for it may be gone
-            return
-        flush.set_result(None)
+            failed = self._unwritten(error)
+        for _, _, written in waiting:
+            if written.done():
+                continue  # whoever waited for it is gone
+            if failed is None:
+                written.set_result(None)
+            else:
+                written.set_exception(failed)
 
     def _unwritten(self, error: Exception) -> JournalError:
         return JournalError(f"cannot write the journal {self.path}: {error}; free some space and go on")

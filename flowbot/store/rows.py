@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import re
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -274,14 +275,15 @@ def _hub(name: str, config: str | None, hf_split: str | None, split: str) -> Row
 
 
 def _dataset_folder(path: Path, name: str, config: str | None, hf_split: str | None, split: str) -> Rows:
-    """Yield the rows of a folder: one that `save_to_disk` wrote, or one of data files. Nothing is written elsewhere."""
+    """Yield the rows of a folder: one that `save_to_disk` wrote, or one of data files. No copy of it is kept."""
     datasets = _extra("datasets", "datasets", name)
     name = name.rstrip("/") or name
-    with _told(name, "a folder holds what save_to_disk wrote, or data files (.jsonl, .csv, .parquet)"):
+    mend = "a folder holds what save_to_disk wrote, or data files (.jsonl, .csv, .parquet)"
+    with _told(name, mend), tempfile.TemporaryDirectory() as scratch:
         if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             loaded = datasets.load_from_disk(str(path))
         else:
-            loaded = datasets.load_dataset(str(path), config, streaming=True)
+            loaded = datasets.load_dataset(str(path), config, streaming=True, cache_dir=scratch)
         loaded, shown = _picked(loaded, name, hf_split, split)
         yield from _table_rows(loaded.with_format("arrow").iter(BATCH), shown)
 

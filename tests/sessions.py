@@ -1,0 +1,93 @@
+"""A session by script, for tests of the engine alone: no journal, no budget."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowbot.engine.meta import Meta
+from flowbot.engine.ports import Reply, Request, ToolReply
+from flowbot.store.files import load_prompts
+from flowbot.task.data import Example
+from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import Workflow, build
+
+Script = Callable[[Request], "str | Reply"]
+ToolScript = Callable[[str, Mapping[str, Json]], ToolReply]
+PROMPTS = load_prompts({}, Path())
+
+
+def no_tool(name: str, args: Mapping[str, Json]) -> ToolReply:
+    """Refuse every tool."""
+    return ToolReply(failure="no tools here")
+
+
+@dataclass
+class Scripted:
+    """Answers by script; `shuffle` draws a latency for each reply, so that they finish in another order."""
+
+    script: Script
+    tool: ToolScript = no_tool
+    shuffle: int | None = None
+    requests: list[Request] = field(default_factory=list[Request])
+    tools: list[tuple[str, Mapping[str, Json]]] = field(default_factory=list[tuple[str, Mapping[str, Json]]])
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request."""
+        self.requests.append(request)
+        await self._pause()
+        said = self.script(request)
+        return said if isinstance(said, Reply) else Reply(said)
+
+    async def use_tool(self, workflow: Workflow, name: str, args: Mapping[str, Json], draw: str) -> ToolReply:
+        """Answer one tool call."""
+        self.tools.append((name, args))
+        await self._pause()
+        return self.tool(name, args)
+
+    async def _pause(self) -> None:
+        if self.shuffle is not None:
+            count = len(self.requests) + len(self.tools)
+            await asyncio.sleep(random.Random(f"{self.shuffle}|{count}").random() * 0.01)
+
+    def purposes(self) -> list[str]:
+        """Return what was asked for, in order."""
+        return [request.purpose for request in self.requests]
+
+
+def meta_of(session: Any, **settings: Any) -> Meta:
+    """Return a meta model with the package's prompts."""
+    return Meta(session, "vllm:meta", PROMPTS, **settings)
+
+
+def call(step_id: str, *reads: str, gives: Mapping[str, str] | None = None, **settings: Any) -> dict[str, Any]:
+    """Return one LLM call as it stands in a file; it gives one text, `out`."""
+    plain = {"id": step_id, "kind": "call", "reads": list(reads), "gives": dict(gives or {"out": "text"})}
+    return plain | {"prompt": f"Do {step_id}."} | settings
+
+
+def tool(step_id: str, gives: Mapping[str, str] | None = None, **args: Json) -> dict[str, Any]:
+    """Return one tool step that uses the tool `calc`."""
+    return {"id": step_id, "kind": "tool", "tool": "calc", "args": args, "gives": dict(gives or {"value": "number"})}
+
+
+def flow(*steps: Mapping[str, Any], output: str = "", inputs: Sequence[str] = ("q",), **parts: Any) -> Workflow:
+    """Return a workflow of steps; its output is the first field of the last one."""
+    last = steps[-1]
+    return build(
+        name="flow",
+        model="vllm:m",
+        inputs=dict.fromkeys(inputs, "text"),
+        steps=list(steps),
+        output=output or f"{last['id']}.{next(iter(last['gives']))}",
+        **({"tools": {"calc": {"kind": "calculator"}}} | parts),
+    )
+
+
+def example(q: str = "item 1", target: Json = "one", name: str = "e1") -> Example:
+    """Return one example with the input `q`."""
+    return Example(name, {"q": q}, target)
