@@ -12,7 +12,6 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.emitter import RoundTripEmitter
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString, ScalarString
@@ -85,22 +84,9 @@ class _CommentScanner(_BareTypes, RoundTripScanner):
     pass
 
 
-_BARE_TYPE = re.compile(r"(list\[)?(choice\[[\w ,-]+\]|list\[\w+\])\]?")
-
-
-class _BareTypesEmitter(RoundTripEmitter):
-    def analyze_scalar(self, scalar: Any) -> Any:
-        partly_typed: Any = super()
-        found = partly_typed.analyze_scalar(scalar)
-        if _BARE_TYPE.fullmatch(scalar) and scalar.count("[") == scalar.count("]"):
-            found.allow_flow_plain = True
-        return found
-
-
 def _yaml(kind: str) -> Any:
     yaml = YAML(typ=kind, pure=True)
     yaml.Scanner = _CommentScanner if kind == "rt" else _BareTypes
-    yaml.Emitter = _BareTypesEmitter
     yaml.preserve_quotes = True
     return yaml
 

@@ -17,7 +17,6 @@ TOOLS: Mapping[str, Json] = {
         "kind": "function",
         "function": "shop.stock:look_up",
         "description": "Look a word up.",
-        "read_only": True,
     },
 }
 

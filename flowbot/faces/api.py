@@ -13,7 +13,7 @@ from flowbot.faces.induction import Heard, Result, run_induction
 from flowbot.faces.loop import run_now
 from flowbot.faces.options import Options
 from flowbot.faces.rundir import RunDir
-from flowbot.faces.wiring import Functions, metric_identity, open_session, read_problem, workflow_models
+from flowbot.faces.wiring import Functions, metric_identity, named_by, open_session, read_problem, workflow_models
 from flowbot.money import Ledger
 from flowbot.store.files import load_task, load_workflow, read_text, write_text
 from flowbot.store.splits import Data, load_splits, splits_of
@@ -124,7 +124,12 @@ async def atraces(
     specs = _specs(workflow, models)
     functions = {_full_name(function): function for function in (tools or {}).values()}
     async with open_session(
-        specs, base_url=base_url, concurrency=concurrency, trust=trust, functions=functions, folder=folder
+        specs,
+        base_url=base_url,
+        concurrency=concurrency,
+        trusted=lambda spec: trust,
+        functions=functions,
+        folder=folder,
     ) as session:
         async for trace in InProcess(session, 2 * concurrency).evaluate(workflow, examples, ""):
             yield trace
@@ -179,7 +184,7 @@ async def aevaluate(
         _specs(workflow, [made.models.task, *([judge] if made.metric.name == "judge" else [])], strict=False),
         base_url=options.base_url,
         concurrency=made.concurrency,
-        trust=made.trust,
+        trusted=named_by(made),
         functions=functions,
         folder=folder,
     ) as session:

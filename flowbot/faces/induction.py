@@ -63,8 +63,21 @@ async def run_induction(
     with rundir.opened() as journal:
         journal.scrub = scrub
         journal.identify(problem.hashes())
-        rundir.keep_task(write_document(problem.task.model_dump(mode="json", exclude_defaults=True) | {"flowbot": 1}))
+        rundir.keep_task(write_document(_standing_alone(problem)))
         return await _run(problem, journal, rundir, base_url, heard)
+
+
+def _standing_alone(problem: Problem) -> dict[str, Any]:
+    """Return the task as it was run, its paths made absolute so that it works from the run's folder."""
+    plain = {"flowbot": 1} | problem.task.model_dump(mode="json", exclude_defaults=True)
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: absolute(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        there = isinstance(value, str) and (problem.folder / value).exists()
+        return str((problem.folder / value).resolve()) if there else value
+
+    return plain | {key: absolute(plain[key]) for key in ("data", "start", "prompts") if key in plain}
 
 
 async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_url: str | None, heard: Heard) -> Result:
@@ -96,9 +109,9 @@ async def _open_seal(place: Site, lab: Lab, ending: Ending) -> Comparison | None
         ending.notes.append("there is no test split: the figures are those of validation, which the search has seen")
         return None
     best = lab.best.candidate.workflow if lab.best else lab.start
-    lab.heard({"kind": "phase", "phase": "test", "calls": {"task": len(test) * (1 if best.id == lab.start.id else 2)}})
     rows: list[list[float]] = []
     try:
+        lab.admit_test(best)
         for workflow in [lab.start] if best.id == lab.start.id else [lab.start, best]:
             traces = [trace async for trace in place.workers.evaluate(workflow, test, "test")]
             rows.append([trace.score.value if trace.score else 0.0 for trace in traces])

@@ -63,5 +63,5 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 def _renamed(models: dict[str, Any], role: str, name: str) -> Any:
     """Give a role another model; settings made for the old one (a base URL, a price) stay behind, reply bounds come."""
     old: Any = models.get(role)
-    bound: int | None = old.get("max_tokens") if isinstance(old, dict) else None
+    bound: int | None = None if old is None or isinstance(old, str) else old.get("max_tokens")
     return {"name": name, "max_tokens": bound} if bound else name

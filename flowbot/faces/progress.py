@@ -22,6 +22,7 @@ from flowbot.faces.tables import (
     rich_table,
     score_text,
 )
+from flowbot.models.secrets import scrub
 from flowbot.money import Ledger, Purse
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Progress:
         with self._lock:
             self._spoke = self._clock()
             with contextlib.suppress(OSError, ValueError):  # whoever listened has gone; the run goes on
-                self._stream.write(line + "\n")
+                self._stream.write(scrub(line) + "\n")
                 self._stream.flush()
 
     def _snapshot(self) -> Ledger:

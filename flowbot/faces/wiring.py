@@ -30,11 +30,12 @@ from flowbot.task.task import ANYTIME, ModelSpec, Task
 from flowbot.tools.metric import open_metric
 from flowbot.tools.tool import open_tool
 from flowbot.workers.inprocess import InProcess
-from flowbot.workflow.graph import Workflow, build, content_hash
+from flowbot.workflow.graph import ToolSpec, Workflow, build, content_hash
 from flowbot.workflow.steps import PROMPT_CAP, Value
 
 PROMPT_WORDS = 600  # a rewritten instruction with more is refused (law 10)
 Journal = SqliteJournal | MemoryJournal
+Trusted = Callable[[ToolSpec], bool]
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -64,8 +65,7 @@ class Problem:
             if isinstance(spec, dict):
                 for free in ("base_url", "rpm", "tpm", "timeout", "slots", "threads"):
                     spec.pop(free, None)  # pyright: ignore[reportUnknownMemberType]
-        return {
-            "task": content_hash(task),
+        return {f"task's {name}": content_hash(value) for name, value in task.items()} | {
             "data": data_hash(self.splits),
             "metric": self.identity,
             "start": self.start.id,
@@ -190,7 +190,7 @@ async def site(problem: Problem, journal: Journal, base_url: str | None, budget:
     shelf = open_shelf(_specs(task, problem.start), base_url, task.concurrency)
     try:
         _check_prices(shelf, budget)
-        session = _session(shelf, journal, budget, problem.folder, task.trust, problem.functions)
+        session = _session(shelf, journal, budget, problem.folder, named_by(task), problem.functions)
         workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity)
         try:
             yield Site(problem, journal, session, workers, time.monotonic())
@@ -206,7 +206,7 @@ async def open_session(
     *,
     base_url: str | None = None,
     concurrency: int = 16,
-    trust: bool = False,
+    trusted: Trusted = lambda spec: False,
     functions: Functions | None = None,
     folder: Path | None = None,
 ) -> AsyncGenerator[RunSession]:
@@ -214,7 +214,7 @@ async def open_session(
     shelf = open_shelf(models, base_url, concurrency)
     try:
         journal = MemoryJournal(keep=False)
-        session = _session(shelf, journal, Budget(), folder or Path.cwd(), trust, functions or {})
+        session = _session(shelf, journal, Budget(), folder or Path.cwd(), trusted, functions or {})
         try:
             yield session
         finally:
@@ -224,12 +224,17 @@ async def open_session(
 
 
 def _session(
-    shelf: Shelf, journal: Journal, budget: Budget, folder: Path, trust: bool, functions: Functions
+    shelf: Shelf, journal: Journal, budget: Budget, folder: Path, trusted: Trusted, functions: Functions
 ) -> RunSession:
-    opener = partial(open_tool, folder=folder, trust=trust, functions=functions)
+    opener = partial(open_tool, folder=folder, trusted=trusted, functions=functions)
     endpoints = [getattr(opened.model, "endpoint", None) for opened in shelf.models.values()]
     known = secrets().union(*(endpoint.secrets for endpoint in endpoints if endpoint is not None))
     return RunSession(shelf.models, journal, Purse(budget), open_tool=opener, scrub=lambda text: scrub(text, known))
+
+
+def named_by(task: Task) -> Trusted:
+    """Trust the tools that a task names: it is the user's own program, a workflow file is not (law 9)."""
+    return lambda spec: spec in task.tools.values()
 
 
 def _specs(task: Task, start: Workflow) -> list[ModelSpec]:

@@ -119,6 +119,13 @@ class Lab:
         if bound is not None and self.clock() >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
 
+    def admit_test(self, best: Workflow) -> None:
+        """Begin the final test of start and best; raise `BudgetReached` where it does not fit as a whole."""
+        calls = self.test_size * (len(self.start.calls) + (len(best.calls) if best.id != self.start.id else 0))
+        self.heard({"kind": "phase", "phase": "test", "calls": {"task": calls}})
+        purse = self.stages.purse
+        purse.budget.check(purse.settled, self._estimate("task", calls))
+
     def _estimate(self, purpose: str, count: int) -> Usage:
         line = self.stages.ledger.lines.get(purpose)
         if line is None or not line.usage.calls:

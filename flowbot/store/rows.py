@@ -88,7 +88,7 @@ def _missing(source: str, path: Path) -> InputError:
     what = f"there is no folder '{parent}'"
     if parent.is_dir():
         what = f"there is no such file in {parent}{nearest(path.name, sorted(each.name for each in parent.iterdir()))}"
-    return InputError(what, source, "paths are relative to the task file")
+    return InputError(what, source, f"looked for {path}")
 
 
 def _lines(path: Path, name: str) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,7 @@ from flowbot.money import Budget, Price
 from flowbot.task.data import SPLITS
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json, is_map
 from flowbot.workflow.graph import ToolSpec
-from flowbot.workflow.steps import Flag, Text, Type, Value, Whole
+from flowbot.workflow.steps import Text, Type, Value, Whole
 
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
@@ -185,8 +185,6 @@ class Task(Value):
     budget: BudgetSpec = BudgetSpec()
     concurrency: Whole = 16
     seed: Annotated[int, Strict()] = 0
-    side_effects: Literal["refused", "allowed"] = "refused"
-    trust: Flag = True
 
     @model_validator(mode="before")
     @classmethod

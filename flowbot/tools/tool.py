@@ -21,19 +21,21 @@ LARGEST_POWER = 1000
 LARGEST = 1e300
 
 
-def open_tool(spec: ToolSpec, folder: Path, trust: bool, functions: Mapping[str, Callable[..., Any]]) -> Tool:
+def open_tool(
+    spec: ToolSpec, folder: Path, trusted: Callable[[ToolSpec], bool], functions: Mapping[str, Callable[..., Any]]
+) -> Tool:
     """Return the tool of a declaration.
 
-    A function given by the caller is used as it is; one named in a file is imported only where `trust` says so (law 9).
+    A function given by the caller is used as it is; one named in a file is imported only where `trusted` says so (law 9).
     """
     if isinstance(spec, CalculatorSpec):
         return Calculator()
     if spec.function in functions:
         return Function(functions[spec.function])
-    if not trust:
+    if not trusted(spec):
         raise InputError(
-            f"the tool function '{spec.function}' would be imported, and this file is not trusted",
-            mend="give --trust if you know what it does",
+            f"the tool function '{spec.function}' would be imported, and nothing says that it is trusted",
+            mend="name it in the task's tools, or run the workflow with --trust, if you know what it does",
         )
     return Function(load_function(spec.function, folder, "tool"))
 
@@ -80,6 +82,8 @@ _BINARY: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Mod: lambda a, b: a % b,
     ast.Pow: lambda a, b: a**b,
 }
+
+
 def _round(value: Number, digits: int = 0) -> Number:
     """Round; a whole number where no digits are asked for. Digits are bounded: 10**-digits is computed."""
     return round(value, max(-400, min(400, digits))) if digits else round(value)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from flowbot.names import nearest
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json
-from flowbot.workflow.steps import Call, Flag, Scope, Step, Text, ToolStep, Type, Value
+from flowbot.workflow.steps import Call, Scope, Step, Text, ToolStep, Type, Value
 
 Path = tuple[str | int, ...]
 MAX_STEPS = 40
@@ -33,12 +33,11 @@ class CalculatorSpec(Value):
 
 
 class FunctionSpec(Value):
-    """A Python function `module:name`; it is imported only where `--trust` or the task file allows it."""
+    """A Python function `module:name`; it is imported only where the task names it too, or by `--trust`."""
 
     kind: Literal["function"]
     function: Text
     description: Text = ""
-    read_only: Flag = False
 
 
 ToolSpec = Annotated[CalculatorSpec | FunctionSpec, Field(discriminator="kind")]

@@ -87,7 +87,9 @@ def test_a_diamond_merges_its_consumers_and_a_tool_passes_through() -> None:
 
 
 def test_a_tool_at_the_end_hands_the_loss_to_the_call_that_made_its_arguments() -> None:
-    found, asked, session = run(traced(flow(call("one", "q"), call("two", "one.out"), tool("do", expression="$two.out"))))
+    found, asked, session = run(
+        traced(flow(call("one", "q"), call("two", "one.out"), tool("do", expression="$two.out")))
+    )
     assert session.purposes() == ["loss_gradient", "call_gradient"]
     assert [each.step for each in found] == ["one", "two"]
     assert heard(asked["two"]).startswith("result:\n")
@@ -113,7 +115,9 @@ def test_where_a_step_failed_the_loss_starts_there() -> None:
     found, asked, session = run(traced(CHAIN, "two", ["three"]))
     assert session.purposes() == ["loss_gradient", "call_gradient"]
     assert [each.step for each in found] == ["one", "two"]
-    assert heard(asked["two"]) == "result:\nThe run failed: step 'two' failed: it refused\nExpected: one\nScore: 0. Wrong."
+    assert (
+        heard(asked["two"]) == "result:\nThe run failed: step 'two' failed: it refused\nExpected: one\nScore: 0. Wrong."
+    )
     assert "what it gave:\nit refused" in asked["two"].messages[-1]["content"]
 
 

@@ -100,7 +100,15 @@ def test_demos_are_written_as_the_model_should_write() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, '{"team":' * 50_000, '{"team": ' + "1" * 5000 + "}", '{"team": NaN, "sure": 1e999}', "", "null", "{"],
+    [
+        "[" * 100_000,
+        '{"team":' * 50_000,
+        '{"team": ' + "1" * 5000 + "}",
+        '{"team": NaN, "sure": 1e999}',
+        "",
+        "null",
+        "{",
+    ],
 )
 def test_a_hostile_reply_is_a_failure_and_nothing_worse(text: str) -> None:
     answer, requests = send(Ask("Say.", [], TYPED), lambda r: text)

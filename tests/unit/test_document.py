@@ -21,7 +21,7 @@ steps:
     kind: call
     reads: [message]
     # what it gives
-    gives: {team: choice[fern, anvil], sure: bool}
+    gives: {team: 'choice[fern, anvil]', sure: bool}
     temperature: 0.5  # a little
     prompt: |
       Name the team.
@@ -183,7 +183,7 @@ def test_task_errors_name_file_line_key_and_near_miss(old: str, new: str, where:
         ("temperature: 0.5", "temperature: warm", "w.yaml:12", "step 'answer' temperature: must be a number"),
         ("kind: call", "kind: cal", "w.yaml:7", "'cal'"),
         ("output: answer.team", "output: answer.tame", "w.yaml:17", "did you mean 'answer.team'?"),
-        ("choice[fern, anvil]", "choise[fern, anvil]", "w.yaml:11", "not valid YAML"),
+        ("'choice[fern, anvil]'", "choise[fern, anvil]", "w.yaml:11", "not valid YAML"),
     ],
 )
 def test_workflow_errors_name_file_line_step_and_near_miss(old: str, new: str, where: str, said: str) -> None:
@@ -238,7 +238,7 @@ def test_prompts_are_written_as_blocks_and_small_maps_in_one_line() -> None:
     text = write_workflow(read_workflow(WORKFLOW))
     assert "    prompt: |\n      Name the team.\n\n      Then say" in text
     assert "inputs: {message: text}" in text
-    assert "gives: {team: choice[fern, anvil], sure: bool}" in text
+    assert "gives: {team: 'choice[fern, anvil]', sure: bool}" in text
 
 
 @pytest.mark.parametrize(

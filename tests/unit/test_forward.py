@@ -68,7 +68,9 @@ def test_a_diamond_runs_its_middle_at_once_tools_too() -> None:
 
 def test_a_failing_step_ends_the_example_and_what_it_does_not_reach_still_runs() -> None:
     steps = [call("bad", "q"), call("good", "q"), call("after", "good.out"), call("last", "bad.out", "after.out")]
-    session = Scripted(lambda r: Reply("", failure="the model refused: no") if r.schema_name == "bad" else r.schema_name)
+    session = Scripted(
+        lambda r: Reply("", failure="the model refused: no") if r.schema_name == "bad" else r.schema_name
+    )
     trace = run(flow(*steps), session)
     assert trace.error == "step 'bad' failed: the model refused: no"
     assert [step.path for step in trace.steps] == ["bad", "good", "after"]

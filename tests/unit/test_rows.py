@@ -213,7 +213,7 @@ def test_a_missing_file_names_its_near_miss(tmp_path: Path) -> None:
     write(tmp_path, "data/train.jsonl", jsonl(ROWS))
     error = refused(lambda: read_rows("data/trian.jsonl", tmp_path))
     assert (error.where, "did you mean 'train.jsonl'?" in error.what) == ("data/trian.jsonl", True)
-    assert "relative to the task file" in error.mend
+    assert "looked for" in error.mend
     assert "there is no folder" in refused(lambda: read_rows("dta/train.jsonl", tmp_path)).what
     assert "did you mean 'train.jsonl'?" in refused(lambda: read_rows("data/train", tmp_path)).what
 

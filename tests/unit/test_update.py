@@ -162,7 +162,7 @@ def test_a_mended_sketch_is_taken() -> None:
 
 def test_the_outputs_type_may_not_change() -> None:
     workflow = flow(call("one", "q", gives={"out": "number"}))
-    made, session = sketch(workflow, by_purpose(drawn(entry("one", "q", gives={"out": "text"}))))
+    made, session = sketch(workflow, by_purpose(drawn(entry("one", "q", gives={"out": "bool"}))))
     assert made is workflow
     assert "must be of type number" in session.requests[1].messages[-1]["content"]
 
@@ -173,7 +173,9 @@ def test_a_narrowed_type_stays_narrow() -> None:
     assert made == workflow
 
 
-FROZEN = flow(call("one", "q", frozen=True), tool("look", expression="$one.out") | {"frozen": True}, call("two", "look.value"))
+FROZEN = flow(
+    call("one", "q", frozen=True), tool("look", expression="$one.out") | {"frozen": True}, call("two", "look.value")
+)
 
 
 @pytest.mark.parametrize(

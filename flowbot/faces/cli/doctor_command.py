@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from flowbot.faces.cli.shared import model_options
-
 
 @click.command("doctor")
-@model_options
-def command(model: str | None, base_url: str | None, concurrency: int | None) -> int:
+@click.option("--model", metavar="PROVIDER:NAME", help="Model to ask for one reply.")
+@click.option("--base-url", metavar="URL", help="Endpoint to ask.")
+def command(model: str | None, base_url: str | None) -> int:
     """Check Python, extras, keys (never shown), model files and sandbox; with --model also that it answers."""
     from flowbot.faces.doctor import look, reach
     from flowbot.faces.loop import start_loop

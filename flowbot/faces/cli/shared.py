@@ -18,7 +18,11 @@ def model_options(function: F) -> F:
     """Add the options that say which model is asked, and where."""
     for option in (
         click.option("--concurrency", type=click.IntRange(1), help="Calls in flight at most."),
-        click.option("--base-url", metavar="URL", help="Endpoint to ask; the key comes from OPENAI_API_KEY."),
+        click.option(
+            "--base-url",
+            metavar="URL",
+            help="Endpoint to ask; the key comes from the provider's variable, e.g. OPENAI_API_KEY.",
+        ),
         click.option("--model", metavar="PROVIDER:NAME", help="Task model, e.g. openai:gpt-4.1-mini or local:NAME."),
     ):
         function = option(function)

@@ -1,0 +1,197 @@
+"""Tools: a calculator that only calculates, and a user's functions behind trust."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowbot.engine.ports import Tool, ToolReply
+from flowbot.errors import InputError
+from flowbot.tools.tool import Calculator, calculate, open_tool
+from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import CalculatorSpec, FunctionSpec
+from tests.strategies import texts
+
+SPEC = FunctionSpec(kind="function", function="flowbot_shop:look_up")
+
+
+def use(tool: Tool, **args: Json) -> ToolReply:
+    return asyncio.run(tool.call(args))
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1 + 2 * 3", 7),
+        ("(1 + 2) * 3", 9),
+        ("-2 ** 2", -4),
+        ("2^10", 1024),
+        ("7 // 2 + 7 % 2", 4),
+        ("1 / 4", 0.25),
+        ("sqrt(16) + abs(-3)", 7.0),
+        ("min(3, 1, 2) + max(3, 1, 2)", 4),
+        ("round(2.71828, 2)", 2.72),
+        ("round(2.5)", 2),
+        ("round(1234, -2)", 1200),
+        ("  1_000 * 1e3 ", 1e6),
+        ("+5", 5),
+    ],
+)
+def test_arithmetic(expression: str, value: float) -> None:
+    found = use(Calculator(), expression=expression)
+    assert (found.value, found.failure) == (value, "")
+    assert type(found.value) is type(value)
+
+
+HOSTILE = [
+    "9**9**9",
+    "9**9**9**9",
+    "10**1000*10**1000*10**1000*10**1000*10**1000",
+    "(10**300)**300",
+    "round(5, -9**9)",
+    "round(1.5, 9**9)",
+    "-" * 999 + "1",
+    "(" * 400 + "1" + ")" * 400,
+    "1" * 1001,
+    "9" * 999,
+    "__import__('os').system('true')",
+    "().__class__.__bases__[0]",
+    "open('/etc/passwd')",
+    "[x for x in (1, 2)]",
+    "lambda: 1",
+    "'a' * 10**9",
+    "True + 1",
+    "1j * 1j",
+    "(-8) ** 0.5",
+    "1 if 1 else 2",
+    "x := 5",
+    "abs",
+    "abs()",
+    "min()",
+    "min(1)",
+    "sqrt(1, 2)",
+    "round(1, 2.5)",
+    "round(1, ndigits=2)",
+    "sqrt(-1)",
+    "1 / 0",
+    "1 % 0",
+    "1e308 * 10",
+    "1e308 * 10 - 1e308 * 10",
+    "",
+    "1;2",
+    "1\x002",
+    "1 +",
+    "5 << 5",
+    "~5",
+    "not 1",
+    "1 < 2",
+]
+
+
+@pytest.mark.parametrize("expression", HOSTILE, ids=range(len(HOSTILE)))
+def test_anything_else_is_a_failure_and_soon(expression: str) -> None:
+    started = time.perf_counter()
+    found = use(Calculator(), expression=expression)
+    assert time.perf_counter() - started < 1
+    if found.failure:
+        assert found.value is None
+        assert found.failure.startswith("cannot calculate")
+    else:
+        assert abs(found.value) <= 1e300
+        assert expression.startswith(("round(", "("))
+
+
+def test_the_expression_must_be_there() -> None:
+    assert use(Calculator(), other="1").failure == "the calculator needs the argument 'expression'"
+
+
+@given(st.text("0123456789+-*/%().e ,abs", max_size=60) | texts)
+def test_any_text_is_a_number_or_a_failure(text: str) -> None:
+    found = use(Calculator(), expression=text)
+    assert bool(found.failure) != isinstance(found.value, int | float)
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.sampled_from("+-*"))
+def test_whole_numbers_are_exact(a: int, b: int, sign: str) -> None:
+    assert calculate(f"({a}) {sign} ({b})") == {"+": a + b, "-": a - b, "*": a * b}[sign]
+
+
+def look_up(word: str, times: int = 1) -> str:
+    return word * times
+
+
+async def look_up_later(word: str) -> str:
+    await asyncio.sleep(0)
+    return word
+
+
+def broken(word: str) -> str:
+    raise ValueError(f"no {word}")
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "reply"),
+    [
+        (look_up, {"word": "a", "times": 2}, ToolReply("aa")),
+        (look_up_later, {"word": "a"}, ToolReply("a")),
+        (broken, {"word": "a"}, ToolReply(failure="ValueError: no a")),
+    ],
+)
+def test_a_function_given_by_the_caller_is_used_as_it_is(function: Any, args: dict[str, Json], reply: ToolReply) -> None:
+    tool = open_tool(SPEC, Path(), trust=False, functions={SPEC.function: function})
+    found = use(tool, **args)
+    assert (found.value, found.failure) == (reply.value, reply.failure)
+
+
+def test_arguments_that_do_not_fit_are_a_failure() -> None:
+    tool = open_tool(SPEC, Path(), trust=False, functions={SPEC.function: look_up})
+    assert use(tool, other="a").failure.startswith("TypeError: ")
+
+
+def test_plain_functions_do_not_wait_for_each_other() -> None:
+    def slow() -> int:
+        time.sleep(0.1)
+        return 1
+
+    tool = open_tool(SPEC, Path(), trust=False, functions={SPEC.function: slow})
+
+    async def main() -> float:
+        started = time.perf_counter()
+        await asyncio.gather(*(tool.call({}) for _ in range(4)))
+        return time.perf_counter() - started
+
+    assert asyncio.run(main()) < 0.35
+
+
+def test_a_named_function_is_imported_only_with_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flowbot_shop.py").write_text("def look_up(word):\n    return word.upper()\n")
+    monkeypatch.delitem(sys.modules, "flowbot_shop", raising=False)
+    with pytest.raises(InputError, match="not trusted"):
+        open_tool(SPEC, tmp_path, trust=False, functions={})
+    assert "flowbot_shop" not in sys.modules
+    before = list(sys.path)
+    assert use(open_tool(SPEC, tmp_path, trust=True, functions={}), word="a").value == "A"
+    assert sys.path == before
+    monkeypatch.delitem(sys.modules, "flowbot_shop")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("flowbot_no_such:f", "cannot import the tool"), ("json:lods", "has no function 'lods'; did you mean 'loads'?")],
+)
+def test_a_function_that_is_not_there_is_said_in_words(tmp_path: Path, name: str, reason: str) -> None:
+    spec = FunctionSpec(kind="function", function=name)
+    with pytest.raises(InputError) as error:
+        open_tool(spec, tmp_path, trust=True, functions={})
+    assert reason in str(error.value)
+
+
+def test_the_calculator_needs_no_trust() -> None:
+    assert isinstance(open_tool(CalculatorSpec(kind="calculator"), Path(), False, {}), Calculator)
