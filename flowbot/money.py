@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 PURPOSES = (
     "task",
@@ -150,9 +150,7 @@ class Ledger:
     def add(self, purpose: str, usage: Usage, *, repair: bool = False, retries: int = 0) -> None:
         """Book one call under its purpose."""
         line = self.lines.get(purpose, Line())
-        self.lines[purpose] = replace(
-            line, usage=line.usage + usage, repairs=line.repairs + repair, retries=line.retries + retries
-        )
+        self.lines[purpose] = Line(line.usage + usage, line.repairs + repair, line.retries + retries)
 
     def __iter__(self) -> Iterator[tuple[str, Line]]:
         known = [purpose for purpose in PURPOSES if purpose in self.lines]

@@ -181,7 +181,7 @@ async def aevaluate(
     opened = open_metric(made.metric, folder, judge.name)
     functions = {_full_name(function): function for function in (tools or {}).values()}
     async with open_session(
-        _specs(workflow, [made.models.task, *([judge] if made.metric.name == "judge" else [])], strict=False),
+        _specs(workflow, [made.models.task, judge], [judge.name] if made.metric.name == "judge" else []),
         base_url=options.base_url,
         concurrency=made.concurrency,
         trusted=named_by(made),
@@ -231,11 +231,11 @@ def _full_name(function: Callable[..., Any]) -> str:
     return f"{function.__module__}:{function.__qualname__}"
 
 
-def _specs(workflow: Workflow, known: Sequence[ModelSpec], strict: bool = True) -> list[ModelSpec]:
+def _specs(workflow: Workflow, known: Sequence[ModelSpec], more: Sequence[str] = ()) -> list[ModelSpec]:
+    """Return the models that a workflow asks, and `more`, each once; their settings come from `known`."""
     by_name = {spec.name: spec for spec in known}
-    wanted = workflow_models(workflow)
-    extra = [] if strict else [name for name in by_name if name not in wanted]
-    return [by_name.get(name, ModelSpec(name=name)) for name in (*wanted, *extra)]
+    wanted = dict.fromkeys((*workflow_models(workflow), *more))
+    return [by_name.get(name, ModelSpec(name=name)) for name in wanted]
 
 
 __all__ = [

@@ -145,13 +145,13 @@ def broken(word: str) -> str:
     ],
 )
 def test_a_function_given_by_the_caller_is_used_as_it_is(function: Any, args: dict[str, Json], reply: ToolReply) -> None:
-    tool = open_tool(SPEC, Path(), trust=False, functions={SPEC.function: function})
+    tool = open_tool(SPEC, Path(), trusted=lambda spec: False, functions={SPEC.function: function})
     found = use(tool, **args)
     assert (found.value, found.failure) == (reply.value, reply.failure)
 
 
 def test_arguments_that_do_not_fit_are_a_failure() -> None:
-    tool = open_tool(SPEC, Path(), trust=False, functions={SPEC.function: look_up})
+    tool = open_tool(SPEC, Path(), trusted=lambda spec: False, functions={SPEC.function: look_up})
     assert use(tool, other="a").failure.startswith("TypeError: ")
 
 
@@ -160,7 +160,7 @@ def test_plain_functions_do_not_wait_for_each_other() -> None:
         time.sleep(0.1)
         return 1
 
-    tool = open_tool(SPEC, Path(), trust=False, functions={SPEC.function: slow})
+    tool = open_tool(SPEC, Path(), trusted=lambda spec: False, functions={SPEC.function: slow})
 
     async def main() -> float:
         started = time.perf_counter()
@@ -173,11 +173,11 @@ def test_plain_functions_do_not_wait_for_each_other() -> None:
 def test_a_named_function_is_imported_only_with_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "flowbot_shop.py").write_text("def look_up(word):\n    return word.upper()\n")
     monkeypatch.delitem(sys.modules, "flowbot_shop", raising=False)
-    with pytest.raises(InputError, match="not trusted"):
-        open_tool(SPEC, tmp_path, trust=False, functions={})
+    with pytest.raises(InputError, match="nothing says that it is trusted"):
+        open_tool(SPEC, tmp_path, trusted=lambda spec: False, functions={})
     assert "flowbot_shop" not in sys.modules
     before = list(sys.path)
-    assert use(open_tool(SPEC, tmp_path, trust=True, functions={}), word="a").value == "A"
+    assert use(open_tool(SPEC, tmp_path, trusted=lambda spec: True, functions={}), word="a").value == "A"
     assert sys.path == before
     monkeypatch.delitem(sys.modules, "flowbot_shop")
 
@@ -189,9 +189,9 @@ def test_a_named_function_is_imported_only_with_trust(tmp_path: Path, monkeypatc
 def test_a_function_that_is_not_there_is_said_in_words(tmp_path: Path, name: str, reason: str) -> None:
     spec = FunctionSpec(kind="function", function=name)
     with pytest.raises(InputError) as error:
-        open_tool(spec, tmp_path, trust=True, functions={})
+        open_tool(spec, tmp_path, trusted=lambda spec: True, functions={})
     assert reason in str(error.value)
 
 
 def test_the_calculator_needs_no_trust() -> None:
-    assert isinstance(open_tool(CalculatorSpec(kind="calculator"), Path(), False, {}), Calculator)
+    assert isinstance(open_tool(CalculatorSpec(kind="calculator"), Path(), lambda spec: False, {}), Calculator)
