@@ -39,6 +39,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/scale.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,7 +1,8 @@
 """How memory grows with the number of examples: each count in a process of its own, from a generator of examples.
 
-Everything runs as in a real run (session, SQLite journal, scores) but for the model, which answers at once. Exit code 1
-where ten times the examples take more than 1.10 times the memory.
+Everything runs as in a real run (session, SQLite journal, scores) but for the model, which answers at once. What grows
+is the set of keys that are booked (about 150 bytes an example) and, up to its bound, SQLite's page cache. Exit code 1
+where ten times the examples take more than 1.25 times the memory.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from flowbot.faces.loop import start_loop
 from flowbot.store.journal import SqliteJournal
 from flowbot.store.session import Opened, RunSession
 
-BOUND = 1.10
+BOUND = 1.25
 UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
 

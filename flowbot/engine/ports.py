@@ -6,20 +6,16 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from flowbot.engine.trace import Message, Trace
 from flowbot.money import Usage
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 
-if TYPE_CHECKING:
-    from flowbot.engine.trace import Trace
-
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
-
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
 
 @dataclass(frozen=True)

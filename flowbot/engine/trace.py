@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from flowbot.engine.ports import Message
 from flowbot.money import Usage
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
+
+Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import Any
 from flowbot.errors import InputError
 from flowbot.money import Ledger, Usage
 
-
 CHECKPOINT = 8000  # pages of 4 KiB in the WAL; the loop waits for the disk at a checkpoint, so they are few
 
 _HALF = re.compile("[\ud800-\udfff]")
