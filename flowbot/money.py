@@ -103,16 +103,31 @@ class Budget:
 
 @dataclass
 class Purse:
-    """A budget being spent: what is reserved for calls in flight and what is settled."""
+    """A budget being spent: what is reserved for calls in flight, what is settled, and what `earlier` stretches paid.
+
+    What an earlier stretch of a run paid for is settled when it is replayed, so that every stage is admitted as it was;
+    until then it counts at the wall.
+    """
 
     budget: Budget = Budget()
     settled: Usage = Usage()
     reserved: Usage = Usage()
+    earlier: Usage = Usage()
 
     def reserve(self, estimate: Usage) -> None:
         """Set money, tokens and calls aside before a call; raise `BudgetReached` where they are not there."""
-        self.budget.check(self.settled + self.reserved, estimate)
+        self.budget.check(self.settled + self.reserved + self.earlier, estimate)
         self.reserved += estimate
+
+    def replay(self, usage: Usage) -> None:
+        """Settle what an earlier stretch paid for."""
+        self.settled += usage
+        self.earlier = Usage(
+            max(0, self.earlier.calls - usage.calls),
+            max(0, self.earlier.input_tokens - usage.input_tokens),
+            max(0, self.earlier.output_tokens - usage.output_tokens),
+            usd=None if self.earlier.usd is None or usage.usd is None else max(0.0, self.earlier.usd - usage.usd),
+        )
 
     def settle(self, estimate: Usage, actual: Usage | None) -> None:
         """Give a reservation back and book what the call really cost (None: it was never made)."""

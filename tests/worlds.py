@@ -83,7 +83,7 @@ class World:
         if other is not None:
             return other
         if purpose in WRITERS:
-            return json.dumps(WRITERS[purpose](self, messages[-1]["content"]))
+            return json.dumps(WRITERS[purpose](self, messages[1]["content"]))
         said = named_colour(messages)
         return said if schema is None else json.dumps({name: said for name in schema["properties"]})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,7 @@ async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_u
             await place.session.drain()
             test = await _open_seal(place, lab, ending)
             await place.session.drain()
+            found = found if ending.untested is None else replace(found, ended="budget", why=str(ending.untested))
             return ending.close(found, test)
         except (EndpointError, InputError) as error:
             await place.session.drain(GRACE)
@@ -116,6 +117,7 @@ async def _open_seal(place: Site, lab: Lab, ending: Ending) -> Comparison | None
             traces = [trace async for trace in place.workers.evaluate(workflow, test, "test")]
             rows.append([trace.score.value if trace.score else 0.0 for trace in traces])
     except BudgetReached as reached:
+        ending.untested = reached
         ending.notes.append(f"the test split was not scored: {reached}")
         return None
     return compare(rows[0], rows[-1], lab.seed)
@@ -127,6 +129,7 @@ class Ending:
     def __init__(self, place: Site, rundir: RunDir | None) -> None:
         self.place, self.rundir = place, rundir
         self.lab: Lab | None = None
+        self.untested: BudgetReached | None = None
         self.parts: dict[str, float] = {}
         self.notes: list[str] = list(place.problem.notes)
 

@@ -191,6 +191,7 @@ async def site(problem: Problem, journal: Journal, base_url: str | None, budget:
     try:
         _check_prices(shelf, budget)
         session = _session(shelf, journal, budget, problem.folder, named_by(task), problem.functions)
+        session.purse.earlier = journal.paid()
         workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity)
         try:
             yield Site(problem, journal, session, workers, time.monotonic())

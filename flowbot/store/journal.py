@@ -14,6 +14,7 @@ from typing import Any
 from flowbot.errors import InputError
 from flowbot.money import Ledger, Usage
 
+NOT_REPLIES = ("tool", "score")  # purposes of what is in `calls` beside replies
 CHECKPOINT = 8000  # pages of 4 KiB in the WAL; the loop waits for the disk at a checkpoint, so they are few
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -77,6 +78,17 @@ class SqliteJournal:
         """Return what is recorded under a key, or None."""
         row = self._db.execute("SELECT value FROM calls WHERE key=?", (key,)).fetchone()
         return json.loads(row[0]) if row else None
+
+    def paid(self) -> Usage:
+        """Return what all recorded replies cost."""
+        names = ("calls", "input_tokens", "output_tokens", "usd")
+        sums = ", ".join(f"sum(json_extract(value, '$.usage.{name}'))" for name in names)
+        found = self._db.execute(
+            f"SELECT {sums}, sum(json_extract(value, '$.usage.usd') IS NULL) FROM calls WHERE purpose NOT IN (?, ?)",
+            NOT_REPLIES,
+        ).fetchone()
+        calls, given, taken, usd, unknown = (each or 0 for each in found)
+        return Usage(calls, given, taken, usd=None if unknown else usd)
 
     async def record(self, key: str, purpose: str, value: Any) -> None:
         """Write one paid value; return when it is committed."""
@@ -257,6 +269,10 @@ class MemoryJournal:
     def find(self, key: str) -> Any | None:
         """Return what is recorded under a key, or None."""
         return self.calls.get(key)
+
+    def paid(self) -> Usage:
+        """Return what was paid before: nothing."""
+        return Usage()
 
     async def record(self, key: str, purpose: str, value: Any) -> None:
         """Keep one value."""

@@ -114,7 +114,7 @@ class RunSession:
         if request.schema is not None:
             self._restore(opened.model, reply.mode)
         if key not in self._booked:
-            self.purse.settled += reply.usage
+            self.purse.replay(reply.usage)
             self._book(key, request, reply)
         return reply
 

@@ -26,7 +26,8 @@ def open_tool(
 ) -> Tool:
     """Return the tool of a declaration.
 
-    A function given by the caller is used as it is; one named in a file is imported only where `trusted` says so (law 9).
+    A function given by the caller is used as it is; one named in a file is imported only where `trusted` says so
+    (law 9).
     """
     if isinstance(spec, CalculatorSpec):
         return Calculator()

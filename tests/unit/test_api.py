@@ -196,9 +196,9 @@ def test_evaluating_asks_only_the_models_that_are_used(monkeypatch: pytest.Monke
     """The task's model needs a key that is not there, and the workflow does not use it."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    task = worlds.task(models={"task": "openai:gpt-4.1-mini"})
     with serving(World().script) as server:
-        monkeypatch.setenv("VLLM_BASE_URL", server.url)
+        models = {"task": "openai:gpt-4.1-mini", "judge": {"name": worlds.MODEL, "base_url": server.url}}
+        task = worlds.task(models=models)
         found = flowbot.evaluate(RULES, task, data=worlds.data())
     assert found.mean == 1
 
