@@ -82,7 +82,8 @@ def metric_identity(task: Task, metric: Metric) -> str:
     if function is not None:
         with contextlib.suppress(OSError, TypeError):
             source = inspect.getsource(getattr(function, "func", function))
-    return content_hash([task.metric.model_dump(mode="json"), task.models.of("judge").name, source])
+    judge = task.models.of("judge").name if task.metric.name == "judge" else ""
+    return content_hash([task.metric.model_dump(mode="json"), judge, source])
 
 
 def read_problem(

@@ -167,7 +167,9 @@ class SqliteJournal:
         """Bind the journal to what the run depends on; raise `InputError` naming the difference on a resume."""
         known = dict(self._db.execute("SELECT key, value FROM meta"))
         changed = [name for name in hashes if name in known and known[name] != hashes[name]]
-        if changed:
+        if changed and self._db.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is None:
+            self._start_over()
+        elif changed:
             raise InputError(
                 f"this run was made with another {', '.join(changed)}",
                 str(self.path.parent),
@@ -177,6 +179,12 @@ class SqliteJournal:
             self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?,?)", hashes.items())
         except sqlite3.Error as error:
             raise self._unwritten(error) from error
+
+    def _start_over(self) -> None:
+        """Forget a run that has paid for nothing: it may become another."""
+        for table in ("meta", "events", "ends"):
+            self._db.execute(f"DELETE FROM {table}")
+        self._recorded = []
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the recorded decisions, in order."""

@@ -152,6 +152,7 @@ def test_a_run_goes_on_behind_its_record(path: Path) -> None:
 def test_a_run_is_bound_to_what_it_depends_on(path: Path) -> None:
     made = SqliteJournal(path)
     made.identify({"task": "a", "data": "b", "prompts": "c"})
+    asyncio.run(made.record("key", "task", {"text": "paid"}))
     made.identify({"task": "a", "data": "b", "prompts": "c"})
     with pytest.raises(InputError, match="made with another data, prompts") as error:
         made.identify({"task": "a", "data": "x", "prompts": "y"})
@@ -159,6 +160,20 @@ def test_a_run_is_bound_to_what_it_depends_on(path: Path) -> None:
     assert "--run" in error.value.mend
     made.identify({"task": "a", "data": "b", "prompts": "c"})
     made.close()
+
+
+def test_a_run_that_has_paid_for_nothing_may_become_another(path: Path) -> None:
+    made = SqliteJournal(path)
+    made.identify({"task": "a"})
+    asyncio.run(made.append({"kind": "start", "seed": 1}))
+    made.finish({"ended": "endpoint"})
+    made.close()
+    again = SqliteJournal(path)
+    again.identify({"task": "other"})
+    asyncio.run(again.append({"kind": "start", "seed": 2}))
+    assert [event["seed"] for event in again.events()] == [2]
+    assert again.ends() == []
+    again.close()
 
 
 def test_ends_of_all_stretches_are_kept(path: Path) -> None:

@@ -76,7 +76,8 @@ def code_of(arguments: list[str]) -> int:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        _say("stopped")
+        again = "; the same command goes on where it was" if arguments[:1] == ["induce"] else ""
+        _say(f"stopped{again}")
         return 130
     except BrokenPipeError:
         sys.stderr.close()

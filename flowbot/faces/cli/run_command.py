@@ -39,6 +39,8 @@ def command(
     if bool(inputs) == bool(rows):
         wants = " ".join(f"--input {name}=..." for name in made.inputs)
         raise InputError(f"give either {wants} or --inputs FILE", workflow.name)
+    if rows is not None and output is not None and output.resolve() == rows.resolve():
+        raise InputError("the output would write over the inputs", "--output", "name another file")
     how = {"base_url": how["base_url"], "concurrency": how["concurrency"] or 16, "trust": how["trust"]}
     how["folder"] = workflow.resolve().parent
     if rows is not None:
