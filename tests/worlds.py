@@ -85,7 +85,7 @@ class World:
         if purpose in WRITERS:
             return json.dumps(WRITERS[purpose](self, messages[1]["content"]))
         said = named_colour(messages)
-        return said if schema is None else json.dumps({name: said for name in schema["properties"]})
+        return said if schema is None else json.dumps(dict.fromkeys(schema["properties"], said))
 
     def _wait(self) -> float:
         self._sent += 1

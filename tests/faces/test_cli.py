@@ -40,6 +40,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.endswith(("_API_KEY", "_BASE_URL")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("FLOWBOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
 
 
@@ -152,7 +153,8 @@ def test_induce_options_reach_the_run(files: Path, server: Server, capsys: Out) 
     start = ["--start", "flow.yaml", "--run", "mine"]
     command = ["induce", "task.yaml", "--base-url", server.url, *options, *bounds, *start, "--json"]
     assert code_of(command) == 0
-    (began,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"start"' in line[:20]]
+    events: list[Mapping[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (began,) = [event for event in events if event["kind"] == "start"]
     assert (began["seed"], began["workflow"]["model"]) == (7, "vllm:big")
     assert began["workflow"]["steps"][0]["prompt"] == "Rule: red\nRule: green"
     assert {arrival.body["model"] for arrival in server.requests} == {"big", "writer"}
@@ -299,9 +301,9 @@ def test_eval_says_score_interval_and_cost(files: Path, server: Server, capsys: 
     assert "6 calls, " in out
     assert code_of([*command, "--split", "test", "--failures", "5"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("test: 75.0% on 4 examples")
+    assert out.startswith("test: 50.0% on 4 examples")
     assert "- test0: " in out  # item 2000 is blue
-    assert out.count("\n- ") == 1
+    assert out.count("\n- ") == 2
 
 
 def test_eval_json_has_every_score(files: Path, server: Server, capsys: Out) -> None:
@@ -339,7 +341,9 @@ def test_show(tmp_path: Path, capsys: Out) -> None:
 
 
 def test_show_says_where_a_file_is_wrong(tmp_path: Path, capsys: Out) -> None:
-    Path("flow.yaml").write_text("flowbot: 1\nname: x\ninputs: {q: text}\nsteps:\n  - {id: a, kind: cal}\noutput: a.b\n")
+    Path("flow.yaml").write_text(
+        "flowbot: 1\nname: x\ninputs: {q: text}\nsteps:\n  - {id: a, kind: cal}\noutput: a.b\n"
+    )
     assert code_of(["show", "flow.yaml"]) == 2
     assert capsys.readouterr().err.startswith("flowbot: flow.yaml:5: ")
     assert code_of(["show", "flwo.yaml"]) == 2
@@ -386,8 +390,8 @@ def test_estimate_prints_ranges_and_asks_nobody(files: Path, capsys: Out) -> Non
     out = capsys.readouterr().out
     assert out.startswith("colours, recipe paper, task model openai:gpt-4.1-mini, meta model openai:gpt-4.1\n")
     total = next(line for line in out.splitlines() if line.startswith("total"))
-    assert " to " in total
-    assert "0.00 to 0." in total
+    assert total.split()[-2] == "to"
+    assert 0 <= float(total.split()[-3]) < float(total.split()[-1]) < 2
     assert code_of(["estimate", "task.yaml", "--model", "openrouter:x/y"]) == 0
     assert "price unknown" in capsys.readouterr().out
 

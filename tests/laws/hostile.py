@@ -70,7 +70,9 @@ def main(folder: Path) -> None:
     sys.addaudithook(hook)
     patch = pytest.MonkeyPatch()
     tools = {"calc": {"kind": "calculator"}}
-    task = worlds.task(tools=tools, recipe={"name": "paper", "batches": 1, "inner": 1, "moves": ["output_type", "demos"]})
+    task = worlds.task(
+        tools=tools, recipe={"name": "paper", "batches": 1, "inner": 1, "moves": ["output_type", "demos"]}
+    )
     for number, payload in enumerate(["calm", *PAYLOADS]):
         watching = number > 0
         rows = worlds.data(12, 4, 4)

@@ -98,16 +98,42 @@ def test_a_raised_budget_goes_on_and_pays_nothing_again(tmp_path: Path, bound: s
     full: float = {"calls": world.cost.calls, "usd": world.cost.usd or 0}[bound]
     shares: Sequence[float] = (0.05, 0.3, 0.31, 0.7, 3.0)
     asked: list[str] = []
+    best = whole.start
     for number, share in enumerate(shares):
         allowed = {bound: full * share if bound == "usd" else round(full * share)}
         result, stretch = induce(tmp_path / "run", seed=number, **allowed)
         assert (tmp_path / "run" / "best.yaml").exists()
+        best = result.best
         asked += [request.key() for request in stretch.requests]
         assert result.ended == ("done" if share == shares[-1] else "budget")
         assert len(asked) <= allowed.get("calls", len(asked))
     assert len(set(asked)) == len(asked)
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
-    assert whole.best == result.best
+    assert whole.best == best
+
+
+def test_a_stage_is_admitted_whole_and_the_test_is_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    worlds.shelved(monkeypatch, world)
+    options = flowbot.Options(budget_calls=30)
+    result = flowbot.induce(worlds.task(), data=worlds.data(10, 6, 6), options=options)
+    # 6 on val, 11 of an outer step and 6 on test; an inner step's 11 would fit, but not with the test's
+    assert world.asked() == {"task": 6 + 5 + 6, "workflow_gradient": 5, "workflow_update": 1}
+    assert (result.ended, set(result.tables)) == ("budget", {"val", "test"})
+
+
+def test_what_is_in_flight_at_the_wall_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Counting()
+    worlds.shelved(monkeypatch, world, PRICE)
+    rows = worlds.data(10, 6, 6)
+    rows["val"][0]["q"] += " very" * 5000  # it meets the wall at once, while the others are sent
+    task = worlds.task(recipe=RECIPE)
+    result = flowbot.induce(task, data=rows, run=tmp_path / "run", options=flowbot.Options(budget_tokens=2000))
+    assert (result.ended, len(world.requests)) == ("budget", 5 + 6)  # with the test of the start
+    assert result.ledger.total.calls == 5 + 6
+    result = flowbot.induce(task, data=rows, run=tmp_path / "run")
+    keys = [request.key() for request in world.requests]
+    assert (result.ended, len(set(keys))) == ("done", len(keys))
 
 
 def test_an_unknown_price_is_refused_where_money_is_bound(tmp_path: Path) -> None:

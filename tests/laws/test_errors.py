@@ -88,14 +88,22 @@ FAILURES: list[tuple[str, Any, flowbot.Workflow, str, int]] = [
     ("refusal", Answer(text=None, refusal="I will not."), PLAIN, "the model refused: I will not.", 1),
     ("filter", Answer(text="", finish="content_filter"), PLAIN, "its content filter stopped the reply", 1),
     ("cut", Answer(text="re", finish="length"), PLAIN, "the reply was cut at", 1),
-    ("overflow", Answer.error(400, "maximum context length is 4096 tokens"), PLAIN, "longer than the model's context", 1),
+    (
+        "overflow",
+        Answer.error(400, "maximum context length is 4096 tokens"),
+        PLAIN,
+        "longer than the model's context",
+        1,
+    ),
     ("empty", Answer(text=""), PLAIN, "the reply is empty", 1),
     ("misfit", "purple", TYPED, "the reply is not a JSON object", 2),
     ("choice", '{"a": "purple"}', TYPED, "expected one of red, green, blue; got 'purple'", 2),
 ]
 
 
-@pytest.mark.parametrize(("name", "answer", "workflow", "reason", "sends"), FAILURES, ids=[each[0] for each in FAILURES])
+@pytest.mark.parametrize(
+    ("name", "answer", "workflow", "reason", "sends"), FAILURES, ids=[each[0] for each in FAILURES]
+)
 def test_an_examples_failure_scores_nothing_and_says_why(
     name: str, answer: Any, workflow: flowbot.Workflow, reason: str, sends: int
 ) -> None:

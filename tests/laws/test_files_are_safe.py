@@ -35,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     flowbot.save(workflow, tmp_path / "flow.yaml")
     worlds.write_task(tmp_path, recipe={"name": "paper", "loops": 0})
-    monkeypatch.syspath_prepend(str(tmp_path))  # it could be imported from anywhere
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # it could be imported from anywhere
     yield tmp_path
     sys.modules.pop(MODULE, None)
 

@@ -52,7 +52,9 @@ def _has(raw: bytes) -> bool:
 
 
 def induce(folder: Path, capsys: pytest.CaptureFixture[str], *options: str, **changes: Any) -> tuple[int, str, str]:
-    path = worlds.write_task(folder, {"train": 5, "val": 4, "test": 3}, **({"models": MODELS, "recipe": RECIPE} | changes))
+    path = worlds.write_task(
+        folder, {"train": 5, "val": 4, "test": 3}, **({"models": MODELS, "recipe": RECIPE} | changes)
+    )
     code = code_of(["induce", str(path), *options])
     out, err = capsys.readouterr()
     return code, out, err
@@ -121,7 +123,11 @@ def test_credentials_in_an_address_are_sent_and_never_shown(tmp_path: Path, caps
         code, out, err = induce(tmp_path, capsys, models=models)
     assert code == 0, err
     assert all(arrival.headers["Authorization"].startswith("Basic ") for arrival in server.requests)
-    shown = [out, err, *(path.read_bytes().decode("utf-8", "replace") for path in (tmp_path / "runs").rglob("*") if path.is_file())]
+    shown = [
+        out,
+        err,
+        *(path.read_bytes().decode("utf-8", "replace") for path in (tmp_path / "runs").rglob("*") if path.is_file()),
+    ]
     assert not any(password in text for text in shown)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_the_public_names_are_these() -> None:
     assert set(dir(flowbot)) == NAMES
     assert all(getattr(flowbot, name) for name in NAMES)
     with pytest.raises(AttributeError, match="no attribute 'induct'"):
-        _ = flowbot.induct  # pyright: ignore
+        getattr(flowbot, "induct")  # noqa: B009
 
 
 def test_importing_it_is_light() -> None:
@@ -96,10 +97,16 @@ def test_own_tools_stand_beside_the_tasks(monkeypatch: pytest.MonkeyPatch) -> No
     def uses(purpose: str, messages: Any) -> str | None:
         if purpose != "workflow_update":
             return None
-        args = '[{"name": "word", "value": "$q"}]'
-        loud = f'{{"id": "loud", "kind": "tool", "tool": "shout", "args": {args}, "gives": [{{"name": "w", "type": "text"}}]}}'
-        say = '{"id": "answer", "reads": ["q", "loud.w"], "gives": [{"name": "a", "type": "text"}]}'
-        return f'{{"steps": [{loud}, {say}], "output": "answer.a"}}'
+        gives = [{"name": "w", "type": "text"}]
+        loud = {
+            "id": "loud",
+            "kind": "tool",
+            "tool": "shout",
+            "args": [{"name": "word", "value": "$q"}],
+            "gives": gives,
+        }
+        say = {"id": "answer", "reads": ["q", "loud.w"], "gives": [{"name": "a", "type": "text"}]}
+        return json.dumps({"steps": [loud, say], "output": "answer.a"})
 
     world = World(override=uses)
     worlds.shelved(monkeypatch, world)

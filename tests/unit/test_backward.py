@@ -36,7 +36,7 @@ def traced(workflow: Workflow, failing: str = "", skipped: Sequence[str] = ()) -
         if step.id in skipped:
             continue
         reads = {source: f"{source} said" for source in step.sources}
-        gives = {} if step.id == failing else {name: f"{step.id}'s" for name in step.gives}
+        gives = {} if step.id == failing else dict.fromkeys(step.gives, f"{step.id}'s")
         steps.append(StepTrace(step.id, reads, gives, error="it refused" if step.id == failing else ""))
     error = f"step '{failing}' failed: it refused" if failing else ""
     output = None if failing else f"{workflow.output.partition('.')[0]}'s"

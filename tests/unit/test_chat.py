@@ -7,13 +7,12 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from flowbot.engine.chat import Answer, Ask, exchange, form, schema_of
 from flowbot.engine.ports import Reply, Request
 from flowbot.money import Usage
 from flowbot.workflow.fields import BOOL, JSON, NUMBER, TEXT, FieldType, Misfit, choice
-from tests.sessions import Scripted, Script
+from tests.sessions import Script, Scripted
 from tests.strategies import json_values, texts
 
 TYPED = {"team": choice("a", "b"), "sure": BOOL}
@@ -38,7 +37,7 @@ def test_a_typed_reply_is_asked_for_in_words_and_by_schema() -> None:
     assert requests[0].messages[0]["content"] == f"Say.\n\n{form(TYPED)}"
     assert form(TYPED) == 'Reply with one JSON object only: {"team": "a" | "b", "sure": true | false}'
     assert requests[0].schema == schema_of(TYPED)
-    assert requests[0].schema["additionalProperties"] is False
+    assert schema_of(TYPED)["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(

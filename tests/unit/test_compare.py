@@ -14,7 +14,8 @@ from scipy import stats
 
 from flowbot.search.compare import compare, interval
 
-bootstrap: Any = stats.bootstrap
+scipy: Any = stats
+bootstrap: Any = scipy.bootstrap
 SCORES = st.floats(0, 1, allow_nan=False)
 
 

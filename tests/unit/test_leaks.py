@@ -34,7 +34,9 @@ def test_a_run_of_five_words_of_one_example_is_found(prompt: str) -> None:
     assert leaks(TOLD).find(prompt)
 
 
-@pytest.mark.parametrize("prompt", ["parcel was left behind", "behind left was parcel the", "the parcels was left behind", ""])
+@pytest.mark.parametrize(
+    "prompt", ["parcel was left behind", "behind left was parcel the", "the parcels was left behind", ""]
+)
 def test_less_is_not(prompt: str) -> None:
     assert leaks(TOLD).find(prompt) == ""
 
@@ -59,7 +61,9 @@ def test_a_long_answer_is_found_as_whole_words(target: Json) -> None:
     assert found.find("Send it to the customer service desks.") == ""
 
 
-@pytest.mark.parametrize(("target", "told"), [("billing", ["a"]), ("customer service desk", ["a", "b", "c"]), (None, ["a"])])
+@pytest.mark.parametrize(
+    ("target", "told"), [("billing", ["a"]), ("customer service desk", ["a", "b", "c"]), (None, ["a"])]
+)
 def test_a_short_or_common_answer_is_not(target: Json, told: Sequence[str]) -> None:
     assert leaks(*told, target=target).find(f"Say {target}.") == ""
 

@@ -65,7 +65,10 @@ def test_a_check_goes_back_once_and_its_words_with_it() -> None:
 
 
 def test_a_check_that_fails_twice_gives_nothing() -> None:
-    values, session = ask(lambda r: written("bad"), lambda values: "no")
+    def check(values: Mapping[str, Json]) -> str:
+        return "no"
+
+    values, session = ask(lambda r: written("bad"), check)
     assert values is None
     assert len(session.requests) == 2
 

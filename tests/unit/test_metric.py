@@ -24,15 +24,14 @@ from flowbot.workflow.fields import Json
 from tests.sessions import Scripted, call, example, flow
 
 FLOW = flow(call("say", "q"))
-Any_ = Any
 
 
-def score(metric: Metric, output: Json = "out", target: Json = "one", session: Any_ = None) -> Score:
+def score(metric: Metric, output: Json = "out", target: Json = "one", session: Any = None) -> Score:
     given = example(target=target)
     return asyncio.run(metric.score(given, output, Trace(FLOW, given, (), output), session or Scripted(lambda r: "")))
 
 
-def opened(**settings: Any_) -> Metric:
+def opened(**settings: Any) -> Metric:
     return open_metric(MetricSpec(**settings), Path(), "vllm:judge")
 
 
@@ -46,7 +45,7 @@ def opened(**settings: Any_) -> Metric:
         (Score(0.5, "mine"), Score(0.5, "mine")),
     ],
 )
-def test_a_function_gives_a_number_a_bool_or_a_score(value: Any_, wanted: Score) -> None:
+def test_a_function_gives_a_number_a_bool_or_a_score(value: Any, wanted: Score) -> None:
     assert score(Wrapped(lambda given, output: value)) == wanted
 
 
@@ -59,7 +58,7 @@ def test_a_function_may_be_async() -> None:
 
 
 @pytest.mark.parametrize("value", [2, -0.1, float("nan"), float("inf"), "1", None, [1], 1 + 0j])
-def test_what_is_no_score_is_an_error_in_words(value: Any_) -> None:
+def test_what_is_no_score_is_an_error_in_words(value: Any) -> None:
     with pytest.raises(InputError, match=r"gave .* on example 'e1'; a score is a number in \[0, 1\]"):
         score(Wrapped(lambda given, output: value))
 
@@ -82,7 +81,7 @@ def test_a_function_that_breaks_is_an_error_in_words() -> None:
         ({"name": "no_such_module_of_mine:f"}, "cannot import the metric"),
     ],
 )
-def test_a_metric_that_cannot_be_had_is_said_in_words(settings: Any_, reason: str) -> None:
+def test_a_metric_that_cannot_be_had_is_said_in_words(settings: Any, reason: str) -> None:
     with pytest.raises(InputError) as error:
         opened(**settings)
     assert reason in str(error.value)
@@ -93,7 +92,9 @@ def test_a_tolerance_is_kept() -> None:
     assert [score(metric, output, 3).value for output in ("3.4", "3.6")] == [1.0, 0.0]
 
 
-def test_module_and_function_are_looked_for_in_the_tasks_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_and_function_are_looked_for_in_the_tasks_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "flowbot_mine.py").write_text("def same(example, output):\n    return output == example.target\n")
     metric = open_metric(MetricSpec(name="flowbot_mine:same"), tmp_path, "vllm:judge")
     monkeypatch.delitem(sys.modules, "flowbot_mine")
@@ -101,7 +102,10 @@ def test_module_and_function_are_looked_for_in_the_tasks_folder(tmp_path: Path, 
 
 
 def test_a_callers_own_function_wins() -> None:
-    metric = opened(name="x", function=lambda given, output: 1)
+    def mine(given: Example, output: Json) -> float:
+        return 1
+
+    metric = opened(name="x", function=mine)
     assert score(metric).value == 1
 
 
@@ -126,7 +130,7 @@ def test_points_stay_on_the_scale(points: Json, value: float) -> None:
 
 
 @pytest.mark.parametrize("reply", ["no verdict", Reply("", failure="the model refused")])
-def test_a_judge_without_a_verdict_scores_nothing_and_says_so(reply: Any_) -> None:
+def test_a_judge_without_a_verdict_scores_nothing_and_says_so(reply: Any) -> None:
     found = score(Judge("r", "vllm:judge"), session=Scripted(lambda r: reply))
     assert found.value == 0
     assert found.feedback.startswith("The judge gave no verdict: ")

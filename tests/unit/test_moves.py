@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections import Counter
@@ -66,7 +65,9 @@ def best_of(lab: Lab) -> Workflow:
 def test_a_closed_set_of_targets_becomes_a_choice_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     class Free:
         async def complete(self, request: Request) -> Reply:
-            said = worlds.named_colour([{"content": " ".join(f"Rule: {each}" for each in worlds.COLOURS)}, request.messages[-1]])
+            said = worlds.named_colour(
+                [{"content": " ".join(f"Rule: {each}" for each in worlds.COLOURS)}, request.messages[-1]]
+            )
             return Reply(f"I think {said}." if request.schema is None else json.dumps({"a": said}))
 
     place = Laboratory(Free())

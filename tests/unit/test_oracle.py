@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from flowbot.engine.backward import backward
+from flowbot.engine.backward import Gradient, backward
 from flowbot.engine.forward import forward
 from flowbot.engine.ports import Request
 from flowbot.engine.update import update_prompts
@@ -81,7 +81,7 @@ def engine(prompts: Mapping[str, str], batch: Sequence[tuple[str, str]], steps: 
     async def main() -> Workflow:
         now = workflow
         for _ in range(steps):
-            gradients = []
+            gradients: list[Gradient] = []
             for number, (question, target) in enumerate(batch):
                 trace = await forward(now, Example(str(number), {"q": question}, target), session)
                 gradients += await backward(trace.scored(exact(trace.example, trace.output)), meta)

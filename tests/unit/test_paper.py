@@ -139,7 +139,7 @@ def test_growth_is_expected_with_each_new_step(monkeypatch: pytest.MonkeyPatch) 
         return json.dumps({"steps": steps, "output": "mend.a"})
 
     worlds.shelved(monkeypatch, World(override=grow))
-    settings = {"batches": 2, "inner": 2}
+    settings: dict[str, Any] = {"batches": 2, "inner": 2}
     result = flowbot.induce(worlds.task(recipe={"name": "paper", **settings}), data=worlds.data(10, 4, 3))
     expected = dict(expected_calls(PaperSettings(**settings), 10, 4, 1, 3))
     expected["task"] += 3 * (1 if result.best.id == result.start.id else 4)
@@ -167,7 +167,10 @@ def drawn(count: int = 12) -> list[Example]:
 def test_batches_deal_every_example_once_an_epoch(count: int, size: int, epochs: int, seed: int) -> None:
     train = drawn(count)
     dealt = list(batches(train, PaperSettings(batch=size, epochs=epochs), seed))
-    assert [len(batch) for batch in dealt][: -(-count // size)] == [*[size] * (count // size), *([count % size] * (count % size > 0))]
+    assert [len(batch) for batch in dealt][: -(-count // size)] == [
+        *[size] * (count // size),
+        *([count % size] * (count % size > 0)),
+    ]
     each = -(-count // size)
     for epoch in range(epochs):
         seen = [example.id for batch in dealt[epoch * each : (epoch + 1) * each] for example in batch]
@@ -192,7 +195,9 @@ def test_the_best_on_validation_is_kept_whatever_comes_after(monkeypatch: pytest
             return None
         text = worlds.section(messages[-1]["content"], "instruction", "critiques")
         rules = text.count("Rule: ")
-        return json.dumps({"instruction": "Forget it." if rules == 2 else "\n".join([text, f"Rule: {worlds.COLOURS[rules]}"])})
+        return json.dumps(
+            {"instruction": "Forget it." if rules == 2 else "\n".join([text, f"Rule: {worlds.COLOURS[rules]}"])}
+        )
 
     worlds.shelved(monkeypatch, World(override=spoil))
     task = worlds.task(recipe={"name": "paper", "batch": 3, "loops": 1, "inner": 1})

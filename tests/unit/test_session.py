@@ -9,16 +9,23 @@ from typing import Any
 
 import pytest
 
-from flowbot.engine.ports import EndpointError, Reply, Request, ToolReply
+from flowbot.engine.ports import EndpointError, Reply, Request, Tool, ToolReply
 from flowbot.engine.trace import Trace
 from flowbot.money import Budget, BudgetReached, Price, Purse, Usage
 from flowbot.store.journal import MemoryJournal
 from flowbot.store.session import Opened, RunSession
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json
+from flowbot.workflow.graph import ToolSpec
 from tests.sessions import call, example, flow, tool
 
 ASKED = Request("vllm:m", ({"role": "user", "content": "hi"},), max_tokens=5)
+
+
+def masked(text: str) -> str:
+    return text.replace("sk-1234", "***")
+
+
 COST = Usage(1, 10, 5, usd=0.1)
 USES = flow(tool("look", expression="$q"), call("say", "look.value"))
 
@@ -240,7 +247,7 @@ def in_mode(model: Model) -> Callable[[Request], Reply]:
 def test_a_mode_goes_down_at_a_stages_end_only() -> None:
     model = Model()
     model.say = in_mode(model)
-    stages = [[typed(1), typed(2)], [typed(n) for n in range(3, 9)], [typed(10, 2), typed(11, 2), typed(12, 2)]]
+    stages = [[typed(1), typed(2)], [typed(n) for n in range(3, 6)], [typed(10, 2), typed(11, 2), typed(12, 2)]]
     journal = MemoryJournal()
     assert staged(model, journal, stages) == ["schema", "schema", "json", "json"]
     again = Model()
@@ -278,7 +285,7 @@ def test_a_plain_reply_says_nothing_about_the_mode() -> None:
 def test_secrets_are_out_before_a_reply_is_used_or_kept() -> None:
     journal = MemoryJournal()
     model = Model(lambda request: Reply("the key is sk-1234", COST, failure="sk-1234 refused"))
-    session = session_of(model, journal, scrub=lambda text: text.replace("sk-1234", "***"))
+    session = session_of(model, journal, scrub=masked)
     reply = asyncio.run(session.complete(ASKED))
     assert (reply.text, reply.failure) == ("the key is ***", "*** refused")
     assert "sk-1234" not in repr(journal.calls)
@@ -302,9 +309,13 @@ class Counting:
         return self.reply
 
 
-def use(found: Counting, times: int = 1, journal: Any = None, scrub: Any = lambda text: text) -> list[ToolReply]:
+def opening(found: Tool) -> Callable[[ToolSpec], Tool]:
+    return lambda spec: found
+
+
+def use(found: Counting, times: int = 1, journal: Any = None, scrub: Callable[[str], str] = str) -> list[ToolReply]:
     async def main() -> list[ToolReply]:
-        session = session_of(Model(), journal, open_tool=lambda spec: found, scrub=scrub)
+        session = session_of(Model(), journal, open_tool=opening(found), scrub=scrub)
         return await asyncio.gather(*(session.use_tool(USES, "calc", {"expression": "1"}, "d") for _ in range(times)))
 
     return asyncio.run(main())
@@ -331,7 +342,7 @@ def test_a_tools_value_that_is_no_plain_data_is_a_failure(value: Json) -> None:
 
 
 def test_a_tools_secrets_and_half_characters_are_out() -> None:
-    (reply,) = use(Counting(ToolReply("sk-1234 \udc00")), scrub=lambda text: text.replace("sk-1234", "***"))
+    (reply,) = use(Counting(ToolReply("sk-1234 \udc00")), scrub=masked)
     assert reply.value == "*** ?"
 
 

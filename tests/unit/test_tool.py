@@ -144,7 +144,9 @@ def broken(word: str) -> str:
         (broken, {"word": "a"}, ToolReply(failure="ValueError: no a")),
     ],
 )
-def test_a_function_given_by_the_caller_is_used_as_it_is(function: Any, args: dict[str, Json], reply: ToolReply) -> None:
+def test_a_function_given_by_the_caller_is_used_as_it_is(
+    function: Any, args: dict[str, Json], reply: ToolReply
+) -> None:
     tool = open_tool(SPEC, Path(), trusted=lambda spec: False, functions={SPEC.function: function})
     found = use(tool, **args)
     assert (found.value, found.failure) == (reply.value, reply.failure)

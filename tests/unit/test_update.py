@@ -11,23 +11,34 @@ import pytest
 
 from flowbot.engine.backward import Gradient
 from flowbot.engine.ports import Reply, Request
-from flowbot.engine.update import PENDING, sketched, update_prompts, update_sketch
+from flowbot.engine.update import PENDING, Guard, sketched, update_prompts, update_sketch
 from flowbot.workflow.draw import outline
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow, WorkflowError
 from tests.sessions import PROMPTS, Script, Scripted, call, flow, meta_of, tool
 
 TWO = flow(call("one", "q", frozen=False), call("two", "q", "one.out"))
-NO_GUARD = lambda text: ""  # noqa: E731
 SAYS = Gradient(None, "e1", "split  the\nwork")
 
 
-def prompts(workflow: Workflow, gradients: Sequence[Gradient], script: Script, guard: Any = NO_GUARD) -> Any:
+def fine(text: str) -> str:
+    return ""
+
+
+def not_bad(text: str) -> str:
+    return "no" if text == "bad" else ""
+
+
+def not_empty(text: str) -> str:
+    return "" if text.strip() else "empty"
+
+
+def prompts(workflow: Workflow, gradients: Sequence[Gradient], script: Script, guard: Guard = fine) -> Any:
     session = Scripted(script)
     return asyncio.run(update_prompts(workflow, gradients, meta_of(session), guard)), session
 
 
-def sketch(workflow: Workflow, script: Script, guard: Any = NO_GUARD, gradients: Sequence[Gradient] = (SAYS,)) -> Any:
+def sketch(workflow: Workflow, script: Script, guard: Guard = fine, gradients: Sequence[Gradient] = (SAYS,)) -> Any:
     session = Scripted(script)
     return asyncio.run(update_sketch(workflow, gradients, meta_of(session), guard)), session
 
@@ -76,7 +87,7 @@ def test_a_call_without_a_gradient_and_a_frozen_one_keep_their_prompts() -> None
 
 @pytest.mark.parametrize("reply", ["no idea", Reply("", failure="refused"), written("bad")])
 def test_a_rewrite_that_is_not_usable_is_dropped(reply: Any) -> None:
-    made, _ = prompts(TWO, [Gradient("one", "e1", "x")], lambda r: reply, lambda text: "no" if text == "bad" else "")
+    made, _ = prompts(TWO, [Gradient("one", "e1", "x")], lambda r: reply, not_bad)
     assert made == TWO
 
 
@@ -190,8 +201,10 @@ FROZEN = flow(
     ],
 )
 def test_frozen_steps_stay_as_they_are(steps: Sequence[Mapping[str, Json]]) -> None:
-    made, _ = sketch(FROZEN, by_purpose(drawn(*steps)))
-    assert made == FROZEN
+    more = entry("more", "q", "two.out")
+    made, session = sketch(FROZEN, by_purpose(drawn(*steps, more)))
+    assert session.purposes() == ["workflow_update", "prompt_init"]
+    assert made.steps[:3] == FROZEN.steps
 
 
 def test_a_sketch_without_a_frozen_step_is_refused() -> None:
@@ -202,8 +215,7 @@ def test_a_sketch_without_a_frozen_step_is_refused() -> None:
 
 @pytest.mark.parametrize("first", ["", "  \n "])
 def test_without_a_first_prompt_the_structure_stays(first: str) -> None:
-    guard = lambda text: "" if text.strip() else "empty"  # noqa: E731
-    made, session = sketch(TWO, by_purpose(drawn(entry("two", "q")), first), guard)
+    made, session = sketch(TWO, by_purpose(drawn(entry("two", "q")), first), not_empty)
     assert made is TWO
     assert session.purposes() == ["workflow_update", "prompt_init", "prompt_init"]
 
