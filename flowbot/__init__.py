@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flowbot.faces.api import aevaluate as aevaluate
     from flowbot.faces.api import ainduce as ainduce
     from flowbot.faces.api import arun as arun
+    from flowbot.faces.api import bind as bind
     from flowbot.faces.api import evaluate as evaluate
     from flowbot.faces.api import induce as induce
     from flowbot.faces.api import load as load
@@ -43,6 +44,7 @@ _HOMES = {
     "aevaluate": "flowbot.faces.api",
     "ainduce": "flowbot.faces.api",
     "arun": "flowbot.faces.api",
+    "bind": "flowbot.faces.api",
     "evaluate": "flowbot.faces.api",
     "induce": "flowbot.faces.api",
     "load": "flowbot.faces.api",

@@ -31,6 +31,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
 )
 choices = st.lists(texts.filter(bool), min_size=1, max_size=4, unique=True).map(lambda each: choice(*each))
 schemas = st.fixed_dictionaries({"type": st.sampled_from(["object", "array", "string"]), "description": texts})
+run_names = st.from_regex(r"[A-Za-z0-9é_-]([A-Za-z0-9 ._-]{0,9}[a-z0-9_-])?", fullmatch=True)
 plain_types = st.sampled_from([TEXT, NUMBER, BOOL, JSON])
 field_types: st.SearchStrategy[FieldType] = st.recursive(
     plain_types | choices | schemas.map(lambda schema: _parsed(schema)),
@@ -56,7 +57,12 @@ def values(kind: FieldType) -> st.SearchStrategy[Json]:
             assert kind.item is not None
             return st.lists(values(kind.item), max_size=3)
         case "json":
-            return json_values
+            made = {
+                "object": st.dictionaries(texts, json_values, max_size=3),
+                "array": st.lists(json_values, max_size=3),
+                "string": texts,
+            }
+            return made.get(str(kind.json_schema().get("type")), json_values)
         case _:
             return texts
 
@@ -121,10 +127,13 @@ def _call(draw: st.DrawFn, step_id: str, reads: list[str], scope: Mapping[str, F
 
 @st.composite
 def _tool_step(draw: st.DrawFn, step_id: str, reads: list[str]) -> dict[str, Any]:
+    gives = {draw(names): draw(field_types)}
+    if len(reads) == 1 and draw(st.booleans()):
+        args: dict[str, Json] = {"expression": f"${reads[0]}"}
+        return {"id": step_id, "kind": "tool", "tool": "calc", "args": args, "gives": gives}
     literals = draw(st.dictionaries(names, json_values.filter(_is_literal), max_size=2))
     args = literals | {f"arg{index}": f"${source}" for index, source in enumerate(reads)}
-    gives = {draw(names): draw(field_types)}
-    return {"id": step_id, "kind": "tool", "tool": draw(st.sampled_from(sorted(TOOLS))), "args": args, "gives": gives}
+    return {"id": step_id, "kind": "tool", "tool": "look_up", "args": args, "gives": gives}
 
 
 def _is_literal(value: Json) -> bool:
@@ -138,7 +147,7 @@ def tasks(draw: st.DrawFn) -> Task:
     dealt = st.just({"source": "rows.csv", "split": {"train": 0.4, "val": 0.4, "test": 0.2}})
     return Task.model_validate(
         {
-            "name": draw(texts),
+            "name": draw(run_names),
             "description": draw(prompts),
             "inputs": draw(st.dictionaries(names, field_types, min_size=1, max_size=3)),
             "output": {draw(names): draw(field_types)},

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from flowbot.engine.ports import Message, Reply, Request
-from flowbot.faces.wiring import direct
+from flowbot.faces.start import direct
 from flowbot.models.shelf import Shelf
 from flowbot.money import Price, Usage
 from flowbot.store.session import Opened

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from typing import NoReturn
 
 from flowbot.engine.ports import Message, Reply, Request, Session
 from flowbot.money import Usage
 from flowbot.workflow.fields import FieldType, Json, Misfit, as_text
 
+LONGEST_BROKEN = 20_000  # characters of broken JSON that are mended: the time grows with length times depth
+DEEPEST = 100  # brackets that stand open in broken JSON that is mended
 MISFIT, UNFIT = 1, 2  # why a repair is asked for: the reply's form, or what it says
 Gives = Mapping[str, FieldType]
 Sections = Sequence[tuple[str, Json]]  # (label, value)
@@ -179,11 +184,17 @@ def _object(text: str) -> dict[str, Json]:
     """Read one JSON object, tolerantly: code fences, text around it, and broken JSON are mended where they can be."""
     stripped = text.strip()
     try:
-        found = json.loads(stripped)
+        found = _STRICT.decode(stripped)
+    except Misfit:
+        raise
     except (ValueError, RecursionError):
         found = _mended(stripped)
     if not isinstance(found, dict):
         raise Misfit("the reply is not a JSON object")
+    try:
+        json.dumps(found, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise Misfit("the reply holds a number that is not finite or too long, or nests too deep") from None
     if "\\ud" in stripped.casefold():  # half a character, as a cut reply leaves it, has no UTF-8
         found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     return found  # pyright: ignore[reportUnknownVariableType]
@@ -193,7 +204,32 @@ def _mended(text: str) -> Json:
     from json_repair import repair_json  # heavy and rarely needed
 
     start = text.find("{")
+    broken = text[start:]
+    if start < 0 or _depth(broken[:LONGEST_BROKEN]) > DEEPEST:
+        return None
     try:
-        return repair_json(text[start:], return_objects=True) if start >= 0 else None
+        if len(broken) > LONGEST_BROKEN:
+            return _STRICT.raw_decode(broken)[0]
+        return repair_json(broken, return_objects=True)
     except (ValueError, RecursionError):
         return None
+
+
+def _depth(text: str) -> int:
+    """Return how many brackets stand open at most, where every bracket counts."""
+    steps = (1 if char in "{[" else -1 for char in text if char in "{[]}")
+    return max(accumulate(steps), default=0)
+
+
+def _refused(word: str) -> NoReturn:
+    raise Misfit(f"{word} is no JSON; write null or a number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise Misfit(f"the number {digits[:60]} is too large")
+    return value
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refused, parse_float=_finite)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from flowbot.engine.chat import Ask, CheckFailed, Gives, Sections, exchange
 from flowbot.engine.ports import Message, Request, Session
@@ -18,7 +18,7 @@ Check = Callable[[Mapping[str, Json]], str]  # what is wrong with the values, em
 class Meta:
     """How meta calls are made: by which model, with which prompts, and which draw they belong to.
 
-    `clip` bounds each section and `tokens` each reply (by purpose, else `max_tokens`), whatever the length of traces.
+    `clip` bounds each section and `max_tokens` each reply, whatever the length of traces.
     """
 
     session: Session
@@ -27,7 +27,6 @@ class Meta:
     draw: str = ""
     temperature: float = 0.0
     max_tokens: int | None = 1024
-    tokens: Mapping[str, int] = field(default_factory=dict[str, int])
     clip: int = 6000
     description: str = ""
 
@@ -47,14 +46,13 @@ class Meta:
         if self.description:
             cut = [("task", clipped(self.description, self.clip)), *cut]
         ask = _Checked(self.prompts[purpose], cut, gives, check=check)
-        limit = self.tokens.get(purpose, self.max_tokens)
         template = Request(
             self.model,
             _NONE,
             purpose=purpose,
             schema_name=purpose,
             temperature=self.temperature,
-            max_tokens=limit,
+            max_tokens=self.max_tokens,
             draw=self.draw,
         )
         answer = await exchange(ask, self.session, template)

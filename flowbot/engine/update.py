@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flowbot.engine.backward import Gradient
@@ -16,6 +17,7 @@ from flowbot.workflow.steps import Call, Step, ToolStep
 
 Guard = Callable[[str], str]  # what is wrong with a prompt's text, empty where nothing is
 PENDING = "(to be written)"
+SETTINGS = ("model", "temperature", "max_tokens")  # what a changed call keeps
 
 
 async def update_prompts(workflow: Workflow, gradients: Sequence[Gradient], meta: Meta, guard: Guard) -> Workflow:
@@ -62,7 +64,7 @@ async def update_sketch(workflow: Workflow, gradients: Sequence[Gradient], meta:
         "workflow_update",
         [
             ("workflow", outline(workflow)),
-            ("tools", ", ".join(f"{name} ({spec.kind})" for name, spec in workflow.tools.items()) or "none"),
+            ("tools", _tools(workflow)),
             ("critiques", _bullets(sorted(gradient.critique for gradient in gradients))),
         ],
         {"steps": _steps_type(bool(workflow.tools)), "output": TEXT},
@@ -104,10 +106,22 @@ def sketched(workflow: Workflow, steps: Json, output: str) -> Workflow:
     lost = [step.id for step in workflow.steps if step.frozen and step.id not in kept]
     if lost:
         raise ValueError(f"the step '{lost[0]}' is frozen: keep it as it is")
-    new = rebuild(workflow, steps=built, output=output)
-    if not workflow.output_type.accepts(new.output_type) and workflow.output_type.kind != "choice":
-        raise ValueError(f"the output must be of type {workflow.output_type}, not {new.output_type}")
+    name = workflow.output.partition(".")[2]
+    if output.partition(".")[2] != name:
+        raise ValueError(f"the output must be a step's field named '{name}', like {workflow.output}; not '{output}'")
+    new = rebuild(workflow, steps=tuple(_narrow(workflow, step, output) for step in built), output=output)
+    if not workflow.output_type.accepts(new.output_type):
+        raise ValueError(f"the output '{output}' must be of type {workflow.output_type}, not {new.output_type}")
     return new
+
+
+def _narrow(workflow: Workflow, step: Step, output: str) -> Step:
+    """Return the output's step with the output's type as it was, where that is a choice and the sketch has it wider."""
+    step_id, _, name = output.partition(".")
+    wanted, given = workflow.output_type, step.gives.get(name) if step.id == step_id else None
+    if given is None or wanted.kind != "choice" or given.kind not in ("text", "choice") or wanted.accepts(given):
+        return step
+    return step.model_copy(update={"gives": {**step.gives, name: wanted}})
 
 
 def _step(workflow: Workflow, entry: Any) -> Step:
@@ -125,8 +139,8 @@ def _step(workflow: Workflow, entry: Any) -> Step:
     reads = tuple(str(each).lstrip("$") for each in _list(plain, "reads"))
     if isinstance(old, Call) and _alike(old, reads, gives):
         return old
-    model = old.model if isinstance(old, Call) else None
-    return Call(id=step_id, reads=reads, gives=gives, prompt=PENDING, model=model)
+    settings = {key: getattr(old, key) for key in SETTINGS} if isinstance(old, Call) else {}
+    return Call(id=step_id, reads=reads, gives=gives, prompt=PENDING, **settings)
 
 
 def _list(step: Mapping[str, Json], key: str) -> Sequence[Json]:
@@ -159,6 +173,20 @@ def _value(value: Json) -> Json:
         return value
 
 
+@dataclass(frozen=True)
+class _Steps(FieldType):
+    """The steps of a sketch: a provider gets the schema, but `sketched` judges the reply, in the words of steps."""
+
+    def fit(self, value: Json) -> Json:
+        return value
+
+
+def _tools(workflow: Workflow) -> str:
+    """Return the tools in words, a line a tool: name, kind, and what there is to know of its arguments."""
+    told = [f"{name} ({spec.kind})" + (f": {spec.words}" if spec.words else "") for name, spec in workflow.tools.items()]
+    return "\n".join(told) or "none"
+
+
 def _steps_type(tools: bool) -> FieldType:
     """Return the type of a sketch's steps, in the strict form that providers ask for."""
 
@@ -177,7 +205,7 @@ def _steps_type(tools: bool) -> FieldType:
         named_value = record(name=text, value=text)
         fields |= {"kind": {"type": "string", "enum": ["call", "tool"]}, "tool": text}
         fields["args"] = {"type": "array", "items": named_value}
-    return FieldType("json", schema=json.dumps({"type": "array", "items": record(**fields)}, sort_keys=True))
+    return _Steps("json", schema=json.dumps({"type": "array", "items": record(**fields)}, sort_keys=True))
 
 
 def _bullets(texts: Sequence[str]) -> str:

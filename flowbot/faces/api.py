@@ -52,7 +52,7 @@ async def ainduce(
     *,
     data: Mapping[str, Rows] | None = None,
     run: str | Path | None = None,
-    start: Workflow | None = None,
+    start: Workflow | str | Path | None = None,
     metric: Function | None = None,
     tools: Functions | None = None,
     options: Options | None = None,
@@ -61,9 +61,10 @@ async def ainduce(
     """Find the workflow that solves a task, by its recipe and within its budget.
 
     `task` is a task file or a `Task`; `data` gives rows by split (`train`, `val`, `test`) in place of its files;
-    `run` is the folder of the run, which goes on where it was stopped (None: in memory). `metric` is a function
-    `(example, output) -> float | Score` in place of the task's; `tools` are Python functions by name, which the
-    workflow may call. `heard` is told of every event. Raises `InputError` and `EndpointError`.
+    `run` is the folder of the run, which goes on where it was stopped (None: in memory). `start` is a workflow or its
+    file, `metric` a function `(example, output) -> float | Score`, both in place of the task's; `tools` are Python
+    functions by name, which the workflow may call. `heard` is told of every event. Raises `InputError` and
+    `EndpointError`.
     """
     options = options or Options()
     made, folder = (task, Path.cwd()) if isinstance(task, Task) else load_task(Path(task))
@@ -71,30 +72,62 @@ async def ainduce(
     functions = {_full_name(function): function for function in (tools or {}).values()}
     made = _with_functions(made, metric, tools or {})
     found: Data = splits_of(made, data) if data is not None else load_splits(made, folder)
-    if start is not None and options.model:
-        start = rebuild(start, model=options.model)
-    problem = read_problem(made, folder, found.splits, start=start, notes=found.notes, functions=functions)
-    like = read_text(folder / made.start, "workflow") if made.start and start is None else ""
+    begin = Path(start) if isinstance(start, str) else start
+    problem = read_problem(
+        made, folder, found.splits, start=begin, model=options.model, notes=found.notes, functions=functions
+    )
+    file = begin if isinstance(begin, Path) else folder / made.start if made.start and begin is None else None
+    like = read_text(file, "workflow") if file else ""
     rundir = RunDir(Path(run), like, options.content) if run else None
     return await run_induction(problem, rundir, options.base_url, heard)
 
 
-def run(workflow: Workflow, **inputs: Json) -> Json:
+def run(workflow: Workflow, /, **inputs: Json) -> Json:
     """Run a workflow on one set of inputs and return its output; the plain form of `arun`."""
-    return run_now(arun(workflow, **inputs))
+    return bind(workflow).run(**inputs)
 
 
-async def arun(workflow: Workflow, **inputs: Json) -> Json:
-    """Run a workflow on one set of inputs, given by name, and return its output.
+async def arun(workflow: Workflow, /, **inputs: Json) -> Json:
+    """Run a workflow on one set of inputs, given by name, and return its output; see `Bound.arun`."""
+    return await bind(workflow).arun(**inputs)
 
-    Raises `InputError` for inputs that do not fit, `EndpointError`, and `RunFailed` with the failing step's reason.
+
+@dataclass(frozen=True)
+class Bound:
+    """A workflow with what it needs beside its inputs: tools, model settings, an endpoint. Made by `bind`."""
+
+    workflow: Workflow
+    how: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def run(self, /, **inputs: Json) -> Json:
+        """Run on one set of inputs; the plain form of `arun`."""
+        return run_now(self.arun(**inputs))
+
+    async def arun(self, /, **inputs: Json) -> Json:
+        """Run on one set of inputs, given by name, and return the output.
+
+        Raises `InputError` for inputs that do not fit, `EndpointError`, and `RunFailed` with the failing step's reason.
+        """
+        async for trace in atraces(self.workflow, [as_example(self.workflow, inputs, "input")], **self.how):
+            if trace.error:
+                raise RunFailed(trace)
+            return trace.output
+        raise AssertionError("no trace")
+
+
+def bind(
+    workflow: Workflow,
+    *,
+    tools: Functions | None = None,
+    trust: bool = False,
+    models: Sequence[ModelSpec] = (),
+    base_url: str | None = None,
+) -> Bound:
+    """Return a workflow ready to run with your functions as its tools, or with settings for its models.
+
+    `tools` are the functions given to `induce`, by name; `trust` imports the modules that the file names (law 9).
     """
-    example = as_example(workflow, inputs, "input")
-    async for trace in atraces(workflow, [example]):
-        if trace.error:
-            raise RunFailed(trace)
-        return trace.output
-    raise AssertionError("no trace")
+    return Bound(workflow, {"tools": tools, "trust": trust, "models": models, "base_url": base_url})
 
 
 class RunFailed(RuntimeError):
@@ -175,6 +208,9 @@ async def aevaluate(
     found = splits_of(made, data) if data is not None else load_splits(made, folder)
     if split not in found.splits:
         raise InputError(f"there is no split '{split}' (splits: {', '.join(found.splits)})", "--split")
+    if dict(workflow.inputs) != dict(made.inputs):
+        theirs, ours = (", ".join(f"{name}: {kind}" for name, kind in each.inputs.items()) for each in (workflow, made))
+        raise InputError(f"the workflow's inputs ({theirs}) are not the task's ({ours})")
     if not workflow.model or options.model:
         workflow = rebuild(workflow, model=made.models.task.name)
     judge = made.models.of("judge")
@@ -227,18 +263,21 @@ def _with_functions(task: Task, metric: Function | None, tools: Functions) -> Ta
     return task.model_copy(update=changes) if changes else task
 
 
+def _specs(workflow: Workflow, known: Sequence[ModelSpec], also: Sequence[str] = ()) -> list[ModelSpec]:
+    """Return settings for the models that a workflow asks, and `also` asks: the known ones, else by the name alone."""
+    wanted = sorted({*workflow_models(workflow), *also})
+    named = [spec for spec in known if spec.name in wanted]
+    unknown = set(wanted) - {spec.name for spec in named}
+    return [*named, *(ModelSpec(name=name) for name in sorted(unknown))]
+
+
 def _full_name(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}:{function.__qualname__}"
-
-
-def _specs(workflow: Workflow, known: Sequence[ModelSpec], more: Sequence[str] = ()) -> list[ModelSpec]:
-    """Return the models that a workflow asks, and `more`, each once; their settings come from `known`."""
-    by_name = {spec.name: spec for spec in known}
-    wanted = dict.fromkeys((*workflow_models(workflow), *more))
-    return [by_name.get(name, ModelSpec(name=name)) for name in wanted]
+    kind = type(function)
+    return f"{getattr(function, '__module__', kind.__module__)}:{getattr(function, '__qualname__', kind.__qualname__)}"
 
 
 __all__ = [
+    "Bound",
     "Evaluation",
     "Result",
     "RunFailed",
@@ -247,6 +286,7 @@ __all__ = [
     "aevaluate",
     "ainduce",
     "arun",
+    "bind",
     "evaluate",
     "induce",
     "load",

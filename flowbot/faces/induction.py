@@ -156,7 +156,8 @@ class Ending:
         result = Result(
             best, problem.start, found.ended, found.why, tables, self.parts, session.ledger, folder, tuple(self.notes)
         )
-        self.place.journal.finish(_facts(result, problem))
+        seconds = round(self.place.seconds - self.place.spent, 3)
+        self.place.journal.finish(_facts(result, problem) | {"seconds": seconds})
         if self.rundir is not None:
             self.rundir.keep(best)
             write_report(self.rundir.journal, self.rundir.report, content=self.rundir.content)

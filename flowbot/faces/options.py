@@ -61,7 +61,9 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(models: dict[str, Any], role: str, name: str) -> Any:
-    """Give a role another model; settings made for the old one (a base URL, a price) stay behind, reply bounds come."""
+    """Give a role another model: settings made for the old one (a base URL, a price) stay behind, but reply bounds."""
     old: Any = models.get(role)
-    bound: int | None = None if old is None or isinstance(old, str) else old.get("max_tokens")
-    return {"name": name, "max_tokens": bound} if bound else name
+    settings: dict[str, Any] = {} if old is None or isinstance(old, str) else old
+    if settings.get("name", old) == name:
+        return old
+    return {"name": name, "max_tokens": settings["max_tokens"]} if "max_tokens" in settings else name

@@ -15,14 +15,15 @@ from flowbot import __version__
 from flowbot.engine.meta import Meta
 from flowbot.engine.ports import Metric
 from flowbot.errors import InputError
+from flowbot.faces.start import start_of
 from flowbot.models.secrets import scrub, secrets
 from flowbot.models.shelf import Shelf, open_shelf
 from flowbot.money import Budget, Purse
 from flowbot.search.induce import recipe_settings
 from flowbot.search.lab import Lab
-from flowbot.store.files import load_prompts, load_workflow
+from flowbot.store.files import load_prompts
 from flowbot.store.journal import MemoryJournal, SqliteJournal
-from flowbot.store.session import RunSession
+from flowbot.store.session import RunSession, calls_of
 from flowbot.store.splits import data_hash
 from flowbot.task.data import Example
 from flowbot.task.leaks import Leaks
@@ -30,7 +31,7 @@ from flowbot.task.task import ANYTIME, ModelSpec, Task
 from flowbot.tools.metric import open_metric
 from flowbot.tools.tool import open_tool
 from flowbot.workers.inprocess import InProcess
-from flowbot.workflow.graph import ToolSpec, Workflow, build, content_hash
+from flowbot.workflow.graph import ToolSpec, Workflow, content_hash
 from flowbot.workflow.steps import PROMPT_CAP, Value
 
 PROMPT_WORDS = 600  # a rewritten instruction with more is refused (law 10)
@@ -68,6 +69,7 @@ class Problem:
         return {f"task's {name}": content_hash(value) for name, value in task.items()} | {
             "data": data_hash(self.splits),
             "metric": self.identity,
+            "tools": content_hash({name: code_of(function) for name, function in self.functions.items()}),
             "start": self.start.id,
             "prompts": content_hash(dict(self.prompts)),
             "settings": content_hash([self.task.recipe.name, self.settings.model_dump(mode="json")]),
@@ -76,14 +78,18 @@ class Problem:
 
 
 def metric_identity(task: Task, metric: Metric) -> str:
-    """Return a hash of a metric's settings and, for a user's function, of its source."""
-    function: Any = getattr(metric, "function", None)
-    source = ""
-    if function is not None:
-        with contextlib.suppress(OSError, TypeError):
-            source = inspect.getsource(getattr(function, "func", function))
+    """Return a hash of a metric's settings and, for a user's function, of its code."""
     judge = task.models.of("judge").name if task.metric.name == "judge" else ""
-    return content_hash([task.metric.model_dump(mode="json"), judge, source])
+    return content_hash([task.metric.model_dump(mode="json"), judge, code_of(getattr(metric, "function", None))])
+
+
+def code_of(function: Any) -> str:
+    """Return what tells one function from another: its source, else its compiled code."""
+    inner = getattr(function, "func", function)
+    with contextlib.suppress(OSError, TypeError):
+        return inspect.getsource(inner)
+    code = getattr(inner, "__code__", None)
+    return "" if code is None else f"{code.co_code!r} {code.co_consts!r} {code.co_names!r}"
 
 
 def read_problem(
@@ -91,42 +97,22 @@ def read_problem(
     folder: Path,
     splits: Mapping[str, Sequence[Example]],
     *,
-    start: Workflow | None = None,
+    start: Workflow | Path | None = None,
+    model: str | None = None,
     notes: Sequence[str] = (),
     functions: Functions | None = None,
 ) -> Problem:
-    """Read in what a task names; raise `InputError` for anything that is not there or does not fit."""
+    """Read in what a task names; raise `InputError` for anything that is not there or does not fit.
+
+    `start` and `model` are options and win over the task's.
+    """
     settings = recipe_settings(task.recipe.name, task.recipe.settings)
     metric = open_metric(task.metric, folder, task.models.of("judge").name)
-    if start is None:
-        start = load_workflow(folder / task.start) if task.start else direct(task)
-    if dict(start.inputs) != dict(task.inputs):
-        raise InputError(
-            f"the start workflow's inputs ({', '.join(start.inputs)}) are not the task's ({', '.join(task.inputs)})"
-        )
-    start = start if start.model else start.model_copy(update={"model": task.models.task.name})
+    chosen = start_of(task, folder, start, model)
+    if chosen.model != task.models.task.name:
+        notes = (*notes, f"the start names its own model, {chosen.model}; the task's is {task.models.task.name}")
     prompts = load_prompts(task.prompts, folder)
-    return Problem(task, folder, splits, metric, start, prompts, settings, notes, functions or {})
-
-
-def direct(task: Task) -> Workflow:
-    """Return the start that a task has by itself: one call with the task's description."""
-    return build(
-        name=task.name,
-        model=task.models.task.name,
-        inputs=dict(task.inputs),
-        tools=dict(task.tools),
-        steps=[
-            {
-                "id": "answer",
-                "kind": "call",
-                "reads": list(task.inputs),
-                "gives": dict(task.output),
-                "prompt": task.description,
-            }
-        ],
-        output=f"answer.{task.output_name}",
-    )
+    return Problem(task, folder, splits, metric, chosen, prompts, settings, notes, functions or {})
 
 
 @dataclass
@@ -138,6 +124,12 @@ class Site:
     session: RunSession
     workers: InProcess
     began: float
+    spent: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run has taken, its earlier stretches included."""
+        return time.monotonic() - self.began
 
     def lab(self, heard: Callable[[Mapping[str, Any]], None]) -> Lab:
         """Return the lab for a search: without the test split."""
@@ -156,7 +148,6 @@ class Site:
             start=problem.start,
             train=train,
             val=val,
-            output_type=task.output_type,
             session=self.session,
             stages=self.session,
             workers=self.workers,
@@ -164,8 +155,9 @@ class Site:
             journal=self.journal,
             guard=prompt_guard(Leaks.of((*train, *val), task.description)),
             seed=task.seed,
+            judge_calls=calls_of(problem.metric),
             test_size=len(problem.splits.get("test", ())),
-            clock=lambda: time.monotonic() - self.began,
+            clock=lambda: self.seconds,
             heard=heard,
         )
 
@@ -194,8 +186,9 @@ async def site(problem: Problem, journal: Journal, base_url: str | None, budget:
         session = _session(shelf, journal, budget, problem.folder, named_by(task), problem.functions)
         session.purse.earlier = journal.paid()
         workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity)
+        spent = sum(end.get("seconds", 0.0) for end in journal.ends())  # by the run's earlier stretches
         try:
-            yield Site(problem, journal, session, workers, time.monotonic())
+            yield Site(problem, journal, session, workers, time.monotonic() - spent, spent)
         finally:
             await session.drain(0)
     finally:
@@ -241,10 +234,9 @@ def named_by(task: Task) -> Trusted:
 
 def _specs(task: Task, start: Workflow) -> list[ModelSpec]:
     """Return the models that a run may ask: those of the task and those that the start names."""
-    by_name = {spec.name: spec for role in ("task", "meta", "judge") if (spec := getattr(task.models, role))}
-    for name in workflow_models(start):
-        by_name.setdefault(name, ModelSpec(name=name))
-    return list(by_name.values())
+    specs = [spec for spec in (task.models.task, task.models.meta, task.models.judge) if spec]
+    known = {spec.name for spec in specs}
+    return [*specs, *(ModelSpec(name=name) for name in workflow_models(start) if name not in known)]
 
 
 def workflow_models(workflow: Workflow) -> list[str]:

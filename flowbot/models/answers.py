@@ -13,6 +13,7 @@ from flowbot.models.body import MODES, Form, estimate, input_estimate
 from flowbot.models.patience import Fault, Kind, asked_wait
 from flowbot.money import Price, Usage
 
+MOST_TOKENS = 10**9  # what is reported beyond is no count of one reply
 LONGEST = 300  # characters of a provider's message that are shown
 AGAIN = frozenset({408, 409, 425})
 CUT = frozenset({"length", "max_tokens", "model_length"})
@@ -81,7 +82,7 @@ def read(payload: bytes, sent: Sent) -> Reply:
     """Return the reply in the body of a good answer; raise `Fault` where it has none."""
     try:
         plain: Any = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         start = payload[:80].decode("utf-8", "replace")
         raise Fault("broken", f"the body is not JSON: {start!r}") from None
     try:
@@ -155,8 +156,9 @@ def _parts(content: Any) -> str:
 
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
+    """Return a reported count; None where it is missing, or no count that a reply can have."""
     value = reported.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def _without_choices(payload: bytes, plain: Any) -> Fault:
@@ -181,7 +183,7 @@ class _Complaint:
         text = payload.decode("utf-8", "replace")
         try:
             plain: Any = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(" ".join(text.split())[:LONGEST], text[:4000].lower())
         while isinstance(plain, list) and plain:
             plain = cast(list[Any], plain)[0]
@@ -199,4 +201,7 @@ class _Complaint:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (ValueError, RecursionError):  # nested too deep, or a number too long to write
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,8 +24,9 @@ Kind = Literal["broken", "busy", "unreached", "changed", "final"]
 class Patience:
     """How long failures are borne. Counts are sends of one request, the rest is seconds.
 
-    `sends` bounds server errors, cut bodies and timeouts; `busy_sends` and `busy_seconds` bound 429;
-    `unreachable_seconds` bounds an endpoint that has never answered, with `connect_seconds` for one connection.
+    `sends` bounds server errors, cut bodies and timeouts, `busy_sends` bounds 429, and `busy_seconds` bounds the time
+    that goes by with either, the waits that an endpoint asks for among it. `unreachable_seconds` bounds an endpoint
+    that has never answered, with `connect_seconds` for one connection.
     """
 
     sends: int = 6
@@ -54,6 +56,7 @@ class Trial:
     patience: Patience
     reached: Callable[[], bool]
     started: float
+    first_seconds: float = 0.0  # how long the first send took
     counts: dict[Kind, int] = field(default_factory=dict[Kind, int])
 
     def wait(self, state: RetryCallState) -> float:
@@ -80,7 +83,9 @@ class Trial:
         if fault.kind == "unreached" and not self.reached():
             return until + patience.connect_seconds > patience.unreachable_seconds
         broken = self.counts.get("broken", 0) + self.counts.get("unreached", 0)
-        return fault.kind == "final" or broken >= patience.sends
+        if fault.kind == "final" or broken >= patience.sends:
+            return True
+        return until - self.first_seconds > patience.busy_seconds  # a first send that timed out is worth a second one
 
 
 def _fault(state: RetryCallState) -> Fault:
@@ -98,7 +103,7 @@ async def persist(
     """
     from tenacity import AsyncRetrying, retry_if_exception_type
 
-    trial = Trial(patience, reached, time.monotonic() - first.seconds)
+    trial = Trial(patience, reached, time.monotonic() - first.seconds, first.seconds)
     sends = 0
 
     async def attempt() -> T:
@@ -115,6 +120,8 @@ async def persist(
         return await again(attempt)
     except Fault as fault:
         fault.reason += f" (gave up after {sends} sends)" if sends > 1 else ""
+        if fault.asked is not None and fault.asked > patience.busy_seconds:
+            fault.reason += f" (it asks for a wait of {fault.asked:g} seconds)"
         raise
 
 
@@ -123,12 +130,17 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
     milliseconds, after = headers.get("retry-after-ms"), headers.get("Retry-After")
     try:
         if milliseconds is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        if after is not None:
-            return max(0.0, float(after))
+            return _wait(float(milliseconds) / 1000)
+    except ValueError:
+        pass
+    try:
+        return None if after is None else _wait(float(after))
     except ValueError:
         return _until(after) if after is not None else None
-    return None
+
+
+def _wait(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else max(0.0, seconds)
 
 
 def _until(date: str) -> float | None:
@@ -136,5 +148,5 @@ def _until(date: str) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

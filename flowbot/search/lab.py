@@ -12,7 +12,6 @@ from flowbot.engine.trace import Trace
 from flowbot.money import BudgetReached, Ledger, Purse, Usage
 from flowbot.search.compare import Comparison, compare
 from flowbot.task.data import Example
-from flowbot.workflow.fields import FieldType
 from flowbot.workflow.graph import Workflow, plain_workflow
 
 
@@ -61,14 +60,13 @@ class Stages(Protocol):
 class Lab:
     """Everything a recipe may touch. It has no test split: law 5 holds because there is nothing to read.
 
-    `output_type` is the task's; `guard` says what is wrong with a prompt's text (law 10); `clock` gives the seconds
-    since the run began; `heard` is told of every event for faces to show.
+    `guard` says what is wrong with a prompt's text (law 10); `judge_calls` are the metric's own calls for one score;
+    `clock` gives the seconds of the run; `heard` is told of every event for faces to show.
     """
 
     start: Workflow
     train: tuple[Example, ...]
     val: tuple[Example, ...]
-    output_type: FieldType
     session: Session
     stages: Stages
     workers: Workers
@@ -76,6 +74,7 @@ class Lab:
     journal: Journal
     guard: Callable[[str], str]
     seed: int = 0
+    judge_calls: int = 0
     test_size: int = 0
     clock: Callable[[], float] = lambda: 0.0
     heard: Callable[[Mapping[str, Any]], None] = lambda event: None
@@ -121,10 +120,11 @@ class Lab:
 
     def admit_test(self, best: Workflow) -> None:
         """Begin the final test of start and best; raise `BudgetReached` where it does not fit as a whole."""
-        calls = self.test_size * (len(self.start.calls) + (len(best.calls) if best.id != self.start.id else 0))
-        self.heard({"kind": "phase", "phase": "test", "calls": {"task": calls}})
+        calls = self.runs(self.test_size, self.start, *([best] if best.id != self.start.id else []))
+        self.heard({"kind": "phase", "phase": "test", "calls": calls})
         purse = self.stages.purse
-        purse.budget.check(purse.settled, self._estimate("task", calls))
+        wanted = sum((self._estimate(purpose, count) for purpose, count in calls.items()), Usage())
+        purse.budget.check(purse.settled, wanted)
 
     def _estimate(self, purpose: str, count: int) -> Usage:
         line = self.stages.ledger.lines.get(purpose)
@@ -140,6 +140,11 @@ class Lab:
         tokens = min(need.tokens, int(0.3 * budget.tokens)) if budget.tokens else 0
         return Usage(calls=calls, input_tokens=tokens, usd=usd)
 
+    def runs(self, count: int, *workflows: Workflow) -> dict[str, int]:
+        """Return the calls by purpose of running workflows on so many examples each, their scores included."""
+        judged = {"judge": count * len(workflows) * self.judge_calls} if self.judge_calls else {}
+        return {"task": count * sum(len(workflow.calls) for workflow in workflows), **judged}
+
     async def run(self, workflow: Workflow, examples: Sequence[Example], draw: str) -> list[Trace]:
         """Return the scored traces of a workflow on examples, in their order."""
         return [trace async for trace in self.workers.evaluate(workflow, examples, draw)]
@@ -148,7 +153,7 @@ class Lab:
         """Return a candidate's row on a split (its first `count` examples); paid once, whoever asks again."""
         await self.enter(candidate)
         examples = {"train": self.train, "val": self.val}[split][:count]
-        self.admit({"task": len(examples) * len(candidate.workflow.calls)}, f"{split} of {candidate.id[:6]}")
+        self.admit(self.runs(len(examples), candidate.workflow), f"{split} of {candidate.id[:6]}")
         traces = await self.run(candidate.workflow, examples, split)
         row = Row(candidate, split, tuple(trace.score.value if trace.score else 0.0 for trace in traces))
         failed = sum(1 for trace in traces if trace.error)

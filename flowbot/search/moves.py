@@ -10,7 +10,7 @@ from flowbot.engine.tasks import together
 from flowbot.search.lab import Candidate, Lab
 from flowbot.task.data import Example
 from flowbot.task.metrics import last_number
-from flowbot.workflow.fields import NUMBER, FieldType, Json, Misfit, as_text, choice
+from flowbot.workflow.fields import NUMBER, FieldType, Json, Misfit, as_text, choice, is_list
 from flowbot.workflow.graph import Workflow, WorkflowError
 from flowbot.workflow.steps import Call, Demo
 
@@ -114,7 +114,7 @@ async def _raced(lab: Lab, children: Sequence[Workflow], items: Sequence[Example
         if len(left) == 1:
             break
         rung = items[start : start + step]
-        lab.admit({"task": len(rung) * sum(len(child.calls) for child in left)}, f"race of {len(left)} sets of demos")
+        lab.admit(lab.runs(len(rung), *left), f"race of {len(left)} sets of demos")
         runs = await together([lab.run(child, rung, "demos") for child in left])
         for child, traces in zip(left, runs, strict=True):
             scores[child.id] += [trace.score.value if trace.score else 0.0 for trace in traces]
@@ -177,7 +177,7 @@ async def _with_demos(lab: Lab, workflow: Workflow, examples: Sequence[Example])
 
 async def _bootstrapped(lab: Lab, workflow: Workflow, examples: Sequence[Example]) -> dict[str, list[Demo | None]]:
     """Return, for each call that is not frozen, what it read and gave in the runs on these examples that scored 1."""
-    lab.admit({"task": len(examples) * len(workflow.calls)}, "demos: runs on train")
+    lab.admit(lab.runs(len(examples), workflow), "demos: runs on train")
     traces = await lab.run(workflow, examples, "demos")
     good = [trace for trace in traces if trace.score and trace.score.value >= 1.0]
     return {
@@ -189,7 +189,9 @@ async def _bootstrapped(lab: Lab, workflow: Workflow, examples: Sequence[Example
 
 def _labelled(call: Call, reads: Mapping[str, Json], example: Example) -> Demo | None:
     name, kind = next(iter(call.gives.items()))
-    target = example.target[0] if isinstance(example.target, list) and example.target else example.target  # pyright: ignore
+    target = example.target
+    if is_list(target) and target and kind.kind not in ("list", "json"):
+        target = target[0]  # the first of alternatives
     try:
         value = kind.fit(target)
     except Misfit:

@@ -69,7 +69,7 @@ async def bilevel(
 ) -> Workflow:
     """Return the workflow after one outer step (the sketch) and the inner steps (its prompts) on a batch."""
     size = len(batch)
-    lab.admit({"task": size * len(workflow.calls), "workflow_gradient": size, "workflow_update": 1}, f"{name}: outer")
+    lab.admit(lab.runs(size, workflow) | {"workflow_gradient": size, "workflow_update": 1}, f"{name}: outer")
     meta = lab.meta.at(f"{name}, outer")
     traces = await lab.run(workflow, batch, meta.draw)
     critiques = [gradient for gradient in await together([sketch_gradient(t, meta) for t in traces]) if gradient]
@@ -79,7 +79,7 @@ async def bilevel(
     for step in range(settings.inner):
         calls = len(workflow.calls)
         later = {"call_gradient": size * (calls - 1), "prompt_update": calls}
-        lab.admit({"task": size * calls, "loss_gradient": size, **later}, f"{name}: inner {step + 1}")
+        lab.admit(lab.runs(size, workflow) | {"loss_gradient": size, **later}, f"{name}: inner {step + 1}")
         meta = lab.meta.at(f"{name}, inner {step + 1}")
         traces = await lab.run(workflow, batch, meta.draw)
         gradients = [each for found in await together([backward(t, meta) for t in traces]) for each in found]
@@ -132,5 +132,6 @@ def expected_calls(settings: PaperSettings, train: int, val: int, calls: int, la
     if "output_type" in settings.moves:
         add("task", val * before)
     if "demos" in settings.moves:
-        add("task", (race_calls(settings.demo_sets, settings.demo_items) + val) * before)
+        drawn = settings.demo_sets * min(settings.demos, train // 2) if before > 1 else 0  # runs to cut demos from
+        add("task", (race_calls(settings.demo_sets, settings.demo_items) + val + drawn) * before)
     return {purpose: count for purpose, count in total.items() if count}

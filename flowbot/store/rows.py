@@ -28,6 +28,7 @@ Rows = Generator["Row", None, None]
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?::(?P<split>.+))?")
 ALIASES = {"val": ("validation", "valid", "dev"), "validation": ("val", "valid", "dev")}
 WIDEST = 2**31 - 1  # bytes of one CSV field; Python's own bound of 128 KiB is less than a long document
+DEEPEST = 200  # lists and maps within each other; what comes after walks through them
 BATCH = 1000  # rows of a table that are turned into values at once
 
 
@@ -136,11 +137,28 @@ def _object(line: str, where: str) -> dict[str, Json]:
         raise InputError("not valid JSON: nested too deep", where) from None
     except ValueError as error:
         raise InputError(f"not valid JSON: {error}", where) from None
+    if _nests(value, DEEPEST):
+        raise InputError(f"not valid: nested more than {DEEPEST} deep", where)
     if not is_map(value):
         raise InputError(f"a row must be an object with columns, not {_kind(value)}", where, mend)
     if "\\u" in line:
         _refuse_half_pairs(value, where)
     return dict(value)
+
+
+def _nests(value: Json, depth: int) -> bool:
+    """Tell whether lists and maps nest deeper than `depth`."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if is_map(each) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _kind(value: Json) -> str:

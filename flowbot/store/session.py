@@ -162,8 +162,8 @@ class RunSession:
         example = trace.example
         key = _hash(["score", identity, example.id, dict(example.inputs), example.target, trace.output, draw])
         known = self.journal.find(key)
-        if known is not None:
-            return Score(**known)
+        if known is not None and not calls_of(metric):
+            return Score(**known)  # a judge is asked anew: its replies come from the journal, and are booked
         return await self._once(key, lambda: self._judge(key, metric, trace))
 
     async def _judge(self, key: str, metric: Metric, trace: Trace) -> Score:
@@ -207,6 +207,11 @@ class RunSession:
         now = getattr(model, "mode", None)
         if now in MODES and mode in MODES and MODES.index(mode) > MODES.index(now):
             model.mode = mode
+
+
+def calls_of(metric: Metric) -> int:
+    """Return the LLM calls that a metric makes for one score."""
+    return int(getattr(metric, "llm_calls", 0))
 
 
 def _reply(known: dict[str, Any]) -> Reply:

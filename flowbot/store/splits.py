@@ -12,6 +12,7 @@ from flowbot.errors import InputError
 from flowbot.names import nearest
 from flowbot.store.rows import READERS, Row, read_rows
 from flowbot.task.data import SPLITS, Example, split_examples
+from flowbot.task.metrics import last_number
 from flowbot.task.task import NamedSplits, SourceSpec, Task
 from flowbot.workflow.fields import FieldType, Json, Misfit, as_text, is_map
 from flowbot.workflow.graph import content_hash
@@ -180,7 +181,7 @@ def _input(task: Task, name: str, kind: FieldType, row: Row) -> Json:
         what = f"the column '{column}'" + (f" for the input '{name}'" if column != name else "")
         _refuse_column(column, row, what, f"columns: {{{name}: COLUMN}}")
     value = row.data[column]
-    return _fitted(kind, _unfolded(value) if kind.kind in ("list", "json") else value, column, row)
+    return _fitted(kind, unfolded(value) if kind.kind in ("list", "json") else value, column, row)
 
 
 def _target(task: Task, row: Row) -> Json:
@@ -189,12 +190,17 @@ def _target(task: Task, row: Row) -> Json:
         _refuse_column(column, row, f"the target column '{column}'", "target: COLUMN")
     value = row.data[column]
     if kind.kind in ("number", "bool", "choice"):
-        return _fitted(kind, value, column, row)
-    if value is None and task.metric.name != "judge" and ":" not in task.metric.name:
+        value = _fitted(kind, value, column, row)
+    elif value is None and task.metric.name != "judge" and ":" not in task.metric.name:
         raise InputError(f"the target column '{column}' is null", row.where, "give the expected value, or drop the row")
-    if kind.kind == "json" and isinstance(value, str):
-        return _parsed(value)
-    return _unfolded(value) if kind.kind == "list" else value
+    elif kind.kind == "json" and isinstance(value, str):
+        value = _parsed(value)
+    elif kind.kind == "list":
+        value = unfolded(value)
+    if task.metric.name == "number" and task.metric.function is None and last_number(value) is None:
+        what = f"the target column '{column}' holds no number for the metric 'number': {as_text(value)[:60]!r}"
+        raise InputError(what, row.where, "give a number, or name another metric")
+    return value
 
 
 def _fitted(kind: FieldType, value: Json, column: str, row: Row) -> Json:
@@ -204,7 +210,7 @@ def _fitted(kind: FieldType, value: Json, column: str, row: Row) -> Json:
         raise InputError(f"the column '{column}' does not fit {kind}: {misfit}", row.where) from None
 
 
-def _unfolded(value: Json) -> Json:
+def unfolded(value: Json) -> Json:
     """Return a list or a map that is written as JSON text, as in a CSV file; anything else as it is."""
     return _parsed(value) if isinstance(value, str) and value.lstrip()[:1] in ("[", "{") else value
 

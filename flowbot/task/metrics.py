@@ -8,6 +8,7 @@ import string
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from flowbot.task.data import Example
 from flowbot.workflow.fields import Json, as_text, is_list, is_map
@@ -30,6 +31,13 @@ Pure = Callable[[Example, Json], Score]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_PLAIN = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_MARK = r"[!\"$%&'()*,.:;?@\[\]\\_`{|}~]"
+_DROPPED = re.compile(
+    rf"(?<=\d),(?=\d{{3}}(?!\d))|(?<!\d){_MARK}|{_MARK}(?!\d)"  # marks, but for those between digits
+    r"|(?<![\w#+])#+|(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])"  # `#` but after a word; a hyphen within a word
+)
+_BULLET = re.compile(r"^[-+#/<>=^]+ (?=.)")
 
 
 def normalised(value: Json) -> str:
@@ -39,16 +47,25 @@ def normalised(value: Json) -> str:
 
 
 def exact(example: Example, output: Json) -> Score:
-    """Score 1 where output and target are equal after normalisation; a list of targets holds alternatives."""
-    if any(normalised(output) == normalised(target) for target in _targets(example)):
+    """Score 1 where output and target are the same, as texts or, where both are plain numbers, as numbers.
+
+    Texts are the same after SQuAD's normalisation, with symbols that tell two answers apart kept: `+ - / < > = ^`, a
+    `#` behind a word, and any mark between digits (C++ and C#, -5 and 5, 1.5 and 15 differ; a hyphen within a word and
+    a bullet do not count). A text of articles or marks alone keeps them. A target that is a list holds alternatives
+    for an output that is no list; a list or a map as output is compared whole, item by item in order.
+    """
+    if any(_same(output, target) for target in _targets(example, output)):
         return Score(1.0, "Right.")
     return Score(0.0, f"Wrong: expected {_shown(example.target)}, got {_shown(output)}.")
 
 
 def contains(example: Example, output: Json) -> Score:
-    """Score 1 where the normalised target stands in the normalised output, as whole words."""
-    said = f" {normalised(output)} "
-    if any(f" {normalised(target)} " in said for target in _targets(example)):
+    """Score 1 where the target, normalised as for `exact`, stands in the output as whole words.
+
+    A target of articles alone, like the label A, is looked for as it is written, in its case. Where output and target
+    are lists (or maps), each item (or field) of the target must be in the output.
+    """
+    if any(_holds(output, target) for target in _targets(example, output)):
         return Score(1.0, "Right: the expected text is there.")
     return Score(0.0, f"Wrong: {_shown(example.target)} does not stand in the output {_shown(output)}.")
 
@@ -74,8 +91,8 @@ def number(example: Example, output: Json, tolerance: float = 1e-6) -> Score:
 
 
 def f1(example: Example, output: Json) -> Score:
-    """Score token F1 after SQuAD's normalisation, the maximum over alternative targets."""
-    value = max(_token_f1(normalised(output).split(), normalised(target).split()) for target in _targets(example))
+    """Score token F1 after SQuAD's normalisation, the maximum over alternative targets; a list counts as its words."""
+    value = max(_token_f1(_words(output), _words(target)) for target in _targets(example, output))
     verdict = "Right." if value == 1 else "Partly right:" if value > 0 else "Wrong:"
     return Score(
         value, verdict if value == 1 else f"{verdict} expected {_shown(example.target)}, got {_shown(output)}."
@@ -91,10 +108,16 @@ def choice(example: Example, output: Json) -> Score:
 
 
 def json_fields(example: Example, output: Json) -> Score:
-    """Score the share of the target's fields that the output has with an equal value, field by field."""
+    """Score the share of the target's fields that the output has with an equal value, field by field.
+
+    A target without fields is compared whole: a list item by item in order, anything else as by `exact`.
+    """
     said, wanted = _as_object(output), _as_object(example.target)
+    if (is_list(said) and not is_map(wanted)) or (is_map(said) and not wanted):
+        right = _equal(said, wanted)
+        return Score(float(right), "Right." if right else f"Wrong: expected {_shown(wanted)}, got {_shown(said)}.")
     if not is_map(wanted) or not wanted:
-        return exact(example, output)
+        return exact(example, said if is_map(said) else output)
     if not is_map(said):
         return Score(0.0, f"Wrong: expected an object with {', '.join(wanted)}, got {_shown(output)}.")
     missing = [name for name in wanted if name not in said]
@@ -115,8 +138,51 @@ PURE: dict[str, Pure] = {
 }
 
 
-def _targets(example: Example) -> list[Json]:
-    return list(example.target) if is_list(example.target) and example.target else [example.target]
+def _targets(example: Example, output: Json) -> list[Json]:
+    """Return the alternatives; a target is one value where the output is a list or a map."""
+    several = is_list(example.target) and example.target and not is_list(output) and not is_map(output)
+    return list(example.target) if several else [example.target]
+
+
+def _same(said: Json, wanted: Json) -> bool:
+    if isinstance(said, str) and (is_list(wanted) or is_map(wanted)):
+        said = _as_object(said)
+    if isinstance(wanted, str) and (is_list(said) or is_map(said)):
+        wanted = _as_object(wanted)
+    if is_list(said) and is_list(wanted):
+        return len(said) == len(wanted) and all(map(_same, said, wanted))
+    if is_list(said) or is_map(said) or is_list(wanted) or is_map(wanted):
+        return _equal(said, wanted)
+    return _same_text(as_text(said), as_text(wanted))
+
+
+def _same_text(said: str, wanted: str) -> bool:
+    said, wanted = said.strip(), wanted.strip()
+    if _PLAIN.fullmatch(said) and _PLAIN.fullmatch(wanted):
+        return Decimal(said.replace(",", "")) == Decimal(wanted.replace(",", ""))
+    return _telling(said) == _telling(wanted)
+
+
+def _telling(text: str, *, articles: bool = False, cased: bool = False) -> str:
+    """Return text as SQuAD normalises it, but with what tells two answers apart; never emptied."""
+    text = " ".join(text.split()) if cased else " ".join(text.casefold().split())
+    words = _BULLET.sub("", " ".join(_DROPPED.sub("", text).split())).split()
+    content = [word for word in words if word not in ("a", "an", "the")]
+    return " ".join((words if articles else content) or words) or text
+
+
+def _holds(said: Json, wanted: Json) -> bool:
+    if is_list(said) and is_list(wanted):
+        return all(any(_same(item, each) for item in said) for each in wanted)
+    if is_map(said) and is_map(wanted):
+        return all(name in said and _same(said[name], item) for name, item in wanted.items())
+    bare = not normalised(wanted)
+    sought, text = (_telling(as_text(each), articles=bare, cased=bare) for each in (wanted, said))
+    return f" {sought} " in f" {text} "
+
+
+def _words(value: Json) -> list[str]:
+    return [word for item in value for word in _words(item)] if is_list(value) else normalised(value).split()
 
 
 def _token_f1(said: list[str], wanted: list[str]) -> float:
@@ -140,11 +206,15 @@ def _as_object(value: Json) -> Json:
 
 def _equal(said: Json, wanted: Json) -> bool:
     if isinstance(said, str) and isinstance(wanted, str):
-        return normalised(said) == normalised(wanted)
+        return _same_text(said, wanted)
     if isinstance(said, bool) or isinstance(wanted, bool):
         return said is wanted
     if isinstance(said, int | float) and isinstance(wanted, int | float):
-        return abs(said - wanted) <= 1e-9 * max(1.0, abs(wanted))
+        return said == wanted or abs(said - wanted) <= 1e-9 * max(1.0, abs(wanted))
+    if is_list(said) and is_list(wanted):
+        return len(said) == len(wanted) and all(map(_equal, said, wanted))
+    if is_map(said) and is_map(wanted):
+        return set(said) == set(wanted) and all(_equal(said[name], wanted[name]) for name in wanted)
     return said == wanted
 
 

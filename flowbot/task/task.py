@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, Strict, field_validator, model_validator
@@ -10,9 +11,11 @@ from flowbot.money import Budget, Price
 from flowbot.task.data import SPLITS
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json, is_map
 from flowbot.workflow.graph import ToolSpec
-from flowbot.workflow.steps import Text, Type, Value, Whole
+from flowbot.workflow.steps import PROMPT_CAP, Text, Type, Value, Whole, is_model
 
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+RUN_NAME = re.compile(r"^[\w-]([\w .-]{0,98}[\w-])?\Z")  # it names a folder
+METRIC_SETTINGS = {"rubric": "judge", "scale": "judge", "tolerance": "number"}  # whose each one is
 NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
@@ -52,8 +55,7 @@ class ModelSpec(Value):
     @field_validator("name")
     @classmethod
     def _has_provider(cls, name: str) -> str:
-        provider, colon, model = name.partition(":")
-        if not (provider and colon and model):
+        if not is_model(name):
             raise ValueError(f"'{name}' must be provider:model, e.g. openai:gpt-4.1-mini or local:qwen2.5-coder-0.5b")
         return name
 
@@ -169,7 +171,7 @@ class Task(Value):
 
     flowbot: Literal[1] = 1
     name: Text
-    description: Annotated[str, Strict(), Field(min_length=1)]
+    description: Text
     inputs: dict[str, Type]
     output: dict[str, Type]
     target: Text | None = None
@@ -199,6 +201,31 @@ class Task(Value):
             raise ValueError("must be a map, e.g. {train: train.jsonl, val: val.jsonl, test: test.jsonl}")
         form = SourceSpec if "source" in data else NamedSplits
         return form.model_validate(data)
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not RUN_NAME.match(name):
+            form = "1 to 100 letters, digits, spaces and . _ -, with none of space and . at either end"
+            raise ValueError(f"'{name[:120]}' must be {form}: the run's folder is called so")
+        return name
+
+    @field_validator("description")
+    @classmethod
+    def _says_something(cls, description: str) -> str:
+        if not description.strip():
+            raise ValueError("is blank: say what to do in words; it is the first prompt")
+        if len(description) > PROMPT_CAP:
+            raise ValueError(f"has {len(description)} characters; at most {PROMPT_CAP}, for it is the first prompt")
+        return description
+
+    @field_validator("metric")
+    @classmethod
+    def _settings_of_the_metric(cls, metric: MetricSpec) -> MetricSpec:
+        for key, owner in METRIC_SETTINGS.items():
+            if getattr(metric, key) is not None and metric.name != owner:
+                raise ValueError(f"the metric '{metric.name}' has no {key}; '{owner}' has: leave {key} out")
+        return metric
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 from flowbot.engine.chat import Ask, exchange
 from flowbot.engine.ports import Metric, Request, Session
@@ -62,12 +66,12 @@ class Wrapped:
 
     async def score(self, example: Example, output: Json, trace: Trace, session: Session) -> Score:
         """Return the function's score; raise `InputError` where it breaks or gives something else."""
-        name = getattr(self.function, "__name__", "metric")
+        name = getattr(self.function, "__name__", type(self.function).__name__)
         try:
             value = self.function(example, output)
             if inspect.isawaitable(value):
                 value = await value
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"the metric '{name}' broke on example '{example.id}': {type(error).__name__}: {error}"
             raise InputError(what, mend="mend the metric; what is paid for is kept") from error
         if isinstance(value, Score):
@@ -85,6 +89,7 @@ class Judge:
     rubric: str
     model: str
     scale: int = 10
+    llm_calls: ClassVar[int] = 1  # for one score
 
     async def score(self, example: Example, output: Json, trace: Trace, session: Session) -> Score:
         """Return points / scale with the judge's reason; a judge that gives no usable verdict scores 0 and says so."""
@@ -101,15 +106,23 @@ class Judge:
 
 
 def load_function(name: str, folder: Path, what: str) -> Function:
-    """Import `module:function`, looking in the task's folder first; raise `InputError` in words."""
+    """Import `module:function`, looking in the task's folder first; raise `InputError` in words.
+
+    A module in that folder is loaded under a name of its own: two tasks may each have a `metric.py`.
+    """
     module_name, _, function_name = name.partition(":")
-    sys.path.insert(0, str(folder))
+    home = folder.resolve()
+    sys.path.insert(0, str(home))
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"cannot import the {what} '{name}': {error}", what, f"looked in {folder} first") from None
+        module = _load(module_name, home)
+    except (Exception, SystemExit) as error:
+        where = _place(error, home)
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        said = error.msg if isinstance(error, SyntaxError) else error
+        what_failed = f"cannot import the {what} '{name}': {kind}{said}"
+        raise InputError(what_failed, where or what, "" if where else f"looked in {folder} first") from None
     finally:
-        sys.path.remove(str(folder))
+        sys.path.remove(str(home))
     function = getattr(module, function_name, None)
     if not callable(function):
         near = nearest(function_name, dir(module))
@@ -117,8 +130,42 @@ def load_function(name: str, folder: Path, what: str) -> Function:
     return function
 
 
+def _load(name: str, home: Path) -> ModuleType:
+    """Import a module; one whose file is in `home` under a name that no other folder's has."""
+    top, _, rest = name.partition(".")
+    files = (home / f"{top}.py", home / top / "__init__.py")
+    file = next((each for each in files if each.is_file()), None)
+    if file is None:
+        return importlib.import_module(name)
+    private = f"_flowbot_{sha256(str(file).encode()).hexdigest()[:16]}_{top}"
+    if private not in sys.modules:
+        spec = importlib.util.spec_from_file_location(private, file)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[private] = made = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(made)
+        except BaseException:
+            del sys.modules[private]
+            raise
+    return importlib.import_module(f"{private}.{rest}" if rest else private)
+
+
+def _place(error: BaseException, home: Path) -> str:
+    """Return file and line of the user's own code where an error comes from; empty where it comes from elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f"{each.filename}:{each.lineno}" for each in reversed(frames) if _within(each.filename, home)), "")
+
+
+def _within(file: str, home: Path) -> bool:
+    return Path(file).is_relative_to(home)
+
+
 async def call_function(function: Callable[..., Any], args: dict[str, Json]) -> Any:
     """Call a user's function, async or not; a plain one runs in a thread so that nothing else waits for it."""
     if inspect.iscoroutinefunction(function):
         return await function(**args)
-    return await asyncio.to_thread(function, **args)
+    value = await asyncio.to_thread(function, **args)
+    return await value if inspect.isawaitable(value) else value  # an object whose call is async

@@ -52,7 +52,7 @@ class Function:
         started = time.perf_counter()
         try:
             value = await call_function(self.function, dict(args))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return ToolReply(failure=f"{type(error).__name__}: {error}", seconds=time.perf_counter() - started)
         return ToolReply(value, seconds=time.perf_counter() - started)
 

@@ -17,6 +17,7 @@ KINDS = ("text", "number", "bool", "choice", "list", "json")
 SPELLINGS = "text, number, bool, choice[a, b], list[TYPE], json"
 FIELD_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 DEEPEST_LIST = 8
+DEEPEST_SCHEMA = 40
 LARGEST_NUMBER = sys.float_info.max
 
 
@@ -80,7 +81,8 @@ class FieldType:
     def fit(self, value: Json) -> Json:
         """Return `value` as this type holds it, mending harmless differences; raise `Misfit` otherwise.
 
-        Harmless: a number or a bool written as text, a choice in another case or with spaces around it.
+        Harmless: a number or a bool written as text, a choice in another case or with spaces around it. Of a JSON
+        Schema, `type`, `enum`, `properties`, `required`, `additionalProperties` and `items` are held to.
         """
         match self.kind:
             case "text":
@@ -94,7 +96,7 @@ class FieldType:
             case "list":
                 return self._fit_list(value)
             case _:
-                return value
+                return _fit_json(value, self.json_schema())
 
     def _fit_list(self, value: Json) -> Json:
         assert self.item is not None
@@ -152,7 +154,36 @@ def parse_type(spelled: object) -> FieldType:
 def _parse_json_type(spelled: Mapping[str, Json]) -> FieldType:
     if set(spelled) != {"json"} or not isinstance(spelled["json"], Mapping):
         raise FieldError("a type given as a mapping must be {json: SCHEMA}")
-    return FieldType("json", schema=json.dumps(spelled["json"], sort_keys=True))
+    _check_schema(spelled["json"], "the schema")
+    try:
+        return FieldType("json", schema=json.dumps(spelled["json"], sort_keys=True, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise FieldError(f"the schema must hold JSON values only: {error}") from None
+
+
+def _check_schema(schema: Json, where: str, depth: int = 0) -> None:
+    """Refuse a JSON Schema in which a key that `fit` holds to has a wrong form; other keys are the model's to read."""
+    if isinstance(schema, bool):
+        return
+    if not is_map(schema):
+        raise FieldError(f"{where} must be a map, e.g. {{type: object}}; got {_shown(schema)}")
+    if depth > DEEPEST_SCHEMA:
+        raise FieldError(f"schemas nest at most {DEEPEST_SCHEMA} deep")
+    for name in _several(schema.get("type", [])):
+        if not isinstance(name, str) or name not in _JSON_TYPES:
+            near = nearest(str(name), _JSON_TYPES)
+            raise FieldError(f"{where} has the unknown type {_shown(name)}{near} (types: {', '.join(_JSON_TYPES)})")
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    if not is_map(properties):
+        raise FieldError(f"properties of {where} must be a map of names to schemas; got {_shown(properties)}")
+    if not is_list(required) or not all(isinstance(name, str) for name in required):
+        raise FieldError(f"required of {where} must be a list of names; got {_shown(required)}")
+    if "enum" in schema and not (is_list(schema["enum"]) and schema["enum"]):
+        raise FieldError(f"enum of {where} must be a list with at least one value; got {_shown(schema['enum'])}")
+    for name, inner in properties.items():
+        _check_schema(inner, f"the schema of '{name}'", depth + 1)
+    for key in ("items", "additionalProperties"):
+        _check_schema(schema.get(key, True), f"{key} of {where}", depth + 1)
 
 
 def _parse_choice(inner: str) -> FieldType:
@@ -237,6 +268,77 @@ def _fit_choice(value: Json, choices: tuple[str, ...]) -> str:
         if len(same) == 1:
             return same[0]
     raise Misfit(f"expected one of {', '.join(choices)}; got {_shown(value)}")
+
+
+_JSON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": Mapping,
+    "array": (list, tuple),
+    "string": str,
+    "number": (int, float),
+    "integer": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def _fit_json(value: Json, schema: Json) -> Json:
+    """Return a JSON value as it is; raise `Misfit` where it holds what JSON has no form for, or not what was asked."""
+    inner: list[Json] = [value]
+    while inner:  # by hand: a reply may nest deeper than Python calls
+        each = inner.pop()
+        if isinstance(each, float) and not abs(each) <= LARGEST_NUMBER:
+            raise Misfit(f"expected finite numbers, got {each!r}")
+        inner += each.values() if is_map(each) else each if is_list(each) else ()
+    _hold(value, schema, "")
+    return value
+
+
+def _hold(value: Json, schema: Json, at: str) -> None:
+    """Hold a value to a JSON Schema; `at` is its place within the field."""
+    place = f"{at}: " if at else ""
+    if schema is False:
+        raise Misfit(f"{place}nothing is allowed here, got {_shown(value)}")
+    if not is_map(schema):
+        return
+    kinds = _several(schema.get("type", []))
+    if kinds and not any(_is_of(value, kind) for kind in kinds):
+        raise Misfit(f"{place}expected {' or '.join(kinds)}, got {_shown(value)}")
+    if "enum" in schema and not any(_equal(value, each) for each in schema["enum"]):
+        raise Misfit(f"{place}expected one of {', '.join(map(_shown, schema['enum']))}; got {_shown(value)}")
+    if is_list(value) and "items" in schema:
+        for index, item in enumerate(value):
+            _hold(item, schema["items"], f"{at}[{index}]")
+    if is_map(value):
+        _hold_fields(value, schema, at)
+
+
+def _hold_fields(value: Mapping[str, Json], schema: Mapping[str, Json], at: str) -> None:
+    properties, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+    place = f"{at}: " if at else ""
+    for name in schema.get("required", []):
+        if name not in value:
+            raise Misfit(f"{place}'{name}' is missing")
+    for name, item in value.items():
+        if name not in properties and more is False:
+            known = ", ".join(properties) or "none"
+            raise Misfit(f"{place}'{name}' is not allowed{nearest(name, properties)} (names: {known})")
+        _hold(item, properties.get(name, more), f"{at}.{name}" if at else name)
+
+
+def _is_of(value: Json, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _JSON_TYPES[kind])
+
+
+def _equal(value: Json, other: Json) -> bool:
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _several(value: Json) -> list[Json]:
+    return list(value) if is_list(value) else [value]
 
 
 def _shown(value: object) -> str:

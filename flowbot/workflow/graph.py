@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from flowbot.names import nearest
 from flowbot.workflow.fields import FIELD_NAME, FieldType, Json
-from flowbot.workflow.steps import Call, Scope, Step, Text, ToolStep, Type, Value
+from flowbot.workflow.steps import MODEL_MEND, Call, Scope, Step, Text, ToolStep, Type, Value, is_model
 
 Path = tuple[str | int, ...]
 MAX_STEPS = 40
@@ -31,6 +31,16 @@ class CalculatorSpec(Value):
 
     kind: Literal["calculator"]
 
+    @property
+    def arguments(self) -> dict[str, str] | None:
+        """The arguments by name, each with what it is: all of them must be given, and no other."""
+        return {"expression": "an arithmetic expression, e.g. (2 + 3) * 4"}
+
+    @property
+    def words(self) -> str:
+        """What a model is told about the tool."""
+        return "; ".join(f"{name}: {what}" for name, what in (self.arguments or {}).items())
+
 
 class FunctionSpec(Value):
     """A Python function `module:name`; it is imported only where the task names it too, or by `--trust`."""
@@ -38,6 +48,16 @@ class FunctionSpec(Value):
     kind: Literal["function"]
     function: Text
     description: Text = ""
+
+    @property
+    def arguments(self) -> dict[str, str] | None:
+        """None: only the function itself knows."""
+        return None
+
+    @property
+    def words(self) -> str:
+        """What a model is told about the tool."""
+        return " ".join(self.description.split())
 
 
 ToolSpec = Annotated[CalculatorSpec | FunctionSpec, Field(discriminator="kind")]
@@ -67,6 +87,8 @@ class Workflow(Value):
     def _problems(self) -> Iterator[tuple[Path, str]]:
         if not self.inputs:
             yield ("inputs",), "a workflow needs at least one input, e.g. inputs: {question: text}"
+        if self.model is not None and not is_model(self.model):
+            yield ("model",), f"names the model '{self.model}': {MODEL_MEND}"
         for name in self.inputs:
             if not FIELD_NAME.match(name):
                 yield ("inputs", name), f"the input name '{name}' must be letters, digits and _"

@@ -24,6 +24,15 @@ Flag = Annotated[bool, Strict()]
 Scope = Mapping[str, FieldType]  # what may be read at one point: reference -> type
 
 
+MODEL_MEND = "write provider:model, e.g. openai:gpt-4.1-mini or local:qwen2.5-coder-0.5b"
+
+
+def is_model(name: str) -> bool:
+    """Tell whether a text is `provider:model`."""
+    provider, _, model = name.partition(":")
+    return bool(provider.strip() and model.strip())
+
+
 class Value(BaseModel):
     """A frozen record that refuses unknown keys and equals by content."""
 
@@ -132,6 +141,8 @@ class Call(StepBase):
             yield ("prompt",), "the prompt is empty: say what the call should do"
         if len(self.prompt) > PROMPT_CAP:
             yield ("prompt",), f"the prompt has {len(self.prompt)} characters; at most {PROMPT_CAP}"
+        if self.model is not None and not is_model(self.model):
+            yield ("model",), f"names the model '{self.model}': {MODEL_MEND}"
         for index, demo in enumerate(self.demos):
             for message in self._demo_problems(demo):
                 yield ("demos", index), message
@@ -180,8 +191,22 @@ class ToolStep(StepBase):
         if self.tool not in tools:
             known = ", ".join(tools) or "none is named under tools:"
             yield ("tool",), f"uses the tool '{self.tool}', which is not declared{nearest(self.tool, tools)} ({known})"
+        else:
+            yield from self._argument_problems(tools[self.tool].arguments)
         if len(self.gives) > 1:
             yield ("gives",), "a tool step gives exactly one field"
+
+    def _argument_problems(self, arguments: Mapping[str, str] | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Hold the arguments to those that the tool takes; None where only the tool itself knows them."""
+        if arguments is None:
+            return
+        takes = f"the tool '{self.tool}' takes exactly: {', '.join(arguments)}"
+        for name in self.args:
+            if name not in arguments:
+                yield ("args", name), f"has the argument '{name}'{nearest(name, arguments)}: {takes}"
+        for name in arguments:
+            if name not in self.args:
+                yield ("args",), f"lacks the argument '{name}': {takes}"
 
 
 Step = Annotated[Call | ToolStep, Field(discriminator="kind")]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import xml.dom.minidom
@@ -114,6 +115,35 @@ def test_a_full_disk_ends_with_1_and_no_traceback(files: Path, monkeypatch: pyte
     assert capsys.readouterr().err == "flowbot: cannot write the journal: disk full; free some space and go on\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["run", "flow.yaml", "--input", "q=x", "--model", "foo"], "'foo' must be provider:model"),
+        (["induce", "task.yaml", "--model", "foo"], "'foo' must be provider:model"),
+        (["eval", "flow.yaml", "--task", "task.yaml", "--model", "foo"], "'foo' must be provider:model"),
+        (["estimate", "task.yaml", "--meta-model", "foo"], "'foo' must be provider:model"),
+        (["doctor", "--model", "foo"], "'foo' must be provider:model"),
+        (["init", "flow.yaml/new"], "Not a directory"),
+        (["induce", "task.yaml", "--run", "flow.yaml/new"], "flow.yaml/new"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_ends_with_2(files: Path, command: list[str], said: str, capsys: Out) -> None:
+    assert code_of(command) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.startswith("flowbot: ")
+    assert err.count("\n") == 1
+
+
+def test_a_full_disk_elsewhere_ends_with_2(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("flowbot.store.files.load_workflow", full)
+    assert code_of(["show", "flow.yaml"]) == 2
+    assert capsys.readouterr().err == "flowbot: No space left on device\n"
+
+
 # ------------------------------------------------------------------ induce
 
 
@@ -143,6 +173,7 @@ def test_induce_json_prints_an_event_a_line_and_the_result(files: Path, server: 
     assert set(result["tables"]) == {"val", "test"}
     assert result["tables"]["test"]["gain"] == result["tables"]["test"]["new"] - result["tables"]["test"]["old"]
     assert result["ledger"]["loss_gradient"]["calls"] == 15
+    assert result["ledger"]["loss_gradient"]["usd"] >= 0
     assert Path(result["best"]).exists()
     assert captured.err == ""
 
@@ -284,10 +315,56 @@ def test_run_does_not_write_over_what_it_reads(files: Path, server: Server, caps
     assert Path("rows.jsonl").read_text() == '{"q": "item 1"}\n'
 
 
-def test_run_says_which_row_is_bad(files: Path, server: Server, capsys: Out) -> None:
-    Path("rows.jsonl").write_text('{"q": "item 1"}\n{"p": 1}\n')
-    assert code_of(["run", "flow.yaml", "--inputs", "rows.jsonl", "--base-url", server.url]) == 2
-    assert "rows.jsonl:2: the input 'q' is missing" in capsys.readouterr().err
+def test_a_bad_row_has_its_reason_in_its_place(files: Path, server: Server, capsys: Out) -> None:
+    Path("rows.jsonl").write_text('{"q": "item 0"}\n{"id": "odd", "p": 1}\n{"q": null}\n{"q": "item 1"}\n')
+    command = ["run", "flow.yaml", "--inputs", "rows.jsonl", "--base-url", server.url]
+    assert code_of([*command, "--output", "out.jsonl"]) == 1
+    assert capsys.readouterr().err == "4 rows, 2 failed, written to out.jsonl\n"
+    first, second, third, last = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert (first, last) == ({"id": "1", "a": "red"}, {"id": "4", "a": "green"})
+    assert second["id"] == "odd"
+    assert "rows.jsonl:2: the input 'q' is missing" in second["error"]
+    assert "an input does not fit: expected text, got null" in third["error"]
+
+
+def test_the_output_is_kept_where_the_rows_cannot_be_read(files: Path, server: Server, capsys: Out) -> None:
+    Path("out.jsonl").write_text("kept\n")
+    Path("rows.jsonl").write_text('{"q": "item 0"}\n{"q"\n')
+    command = ["run", "flow.yaml", "--inputs", "rows.jsonl", "--base-url", server.url]
+    assert code_of([*command, "--output", "out.jsonl"]) == 2
+    assert "rows.jsonl:2: not valid JSON" in capsys.readouterr().err
+    assert Path("out.jsonl").read_text() == "kept\n"
+    Path("rows.jsonl").write_text('{"q": "item 0"}\n')
+    assert code_of([*command, "--output", "no/such/out.jsonl"]) == 2
+    assert capsys.readouterr().err == "flowbot: no/such/out.jsonl: cannot write the file: No such file or directory\n"
+    assert server.requests == []
+
+
+def test_lists_in_csv_are_unfolded(files: Path, capsys: Out) -> None:
+    inputs = {"words": "list[text]", "more": "json"}
+    flowbot.save(_typed([call("say", "words", "more", gives={"n": "number"})], inputs), "t.yaml")
+    with Path("rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["words", "more"], ['["a", "b"]', '{"x": 1}'], ["a", "plain"]])
+    with serving(['{"n": 4}']) as server:
+        assert code_of(["run", "t.yaml", "--inputs", "rows.csv", "--base-url", server.url]) == 1
+        assert [each.prompt for each in server.requests] == ['words:\n["a", "b"]\n\nmore:\n{"x": 1}']
+    first, second = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert first == {"id": "1", "n": 4}
+    assert "expected a list" in second["error"]
+
+
+def test_the_output_of_one_input_goes_to_the_file(files: Path, server: Server, capsys: Out) -> None:
+    command = ["run", "flow.yaml", "--input", "q=item 0", "--base-url", server.url]
+    assert code_of([*command, "--output", "out.txt"]) == 0
+    assert (Path("out.txt").read_text(), capsys.readouterr()) == ("red\n", ("", ""))
+    assert code_of([*command, "--output", "no/out.txt"]) == 2
+    assert "no/out.txt: cannot write the file" in capsys.readouterr().err
+
+
+def test_the_traces_of_rows_are_on_standard_error(files: Path, server: Server, capsys: Out) -> None:
+    Path("rows.jsonl").write_text('{"id": "x", "q": "item 0"}\n{"id": "y", "q": "item 1"}\n')
+    assert code_of(["run", "flow.yaml", "--inputs", "rows.jsonl", "--base-url", server.url, "--trace"]) == 0
+    assert capsys.readouterr().err == 'x: answer: {"a": "red"}\ny: answer: {"a": "green"}\n'
 
 
 # ------------------------------------------------------------------ eval
@@ -394,6 +471,20 @@ def test_estimate_prints_ranges_and_asks_nobody(files: Path, capsys: Out) -> Non
     assert 0 <= float(total.split()[-3]) < float(total.split()[-1]) < 2
     assert code_of(["estimate", "task.yaml", "--model", "openrouter:x/y"]) == 0
     assert "price unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--model", "--meta-model"])
+def test_estimate_knows_the_providers(files: Path, option: str, capsys: Out) -> None:
+    assert code_of(["estimate", "task.yaml", option, "opnai:gpt-4.1"]) == 2
+    assert "the provider 'opnai' is not known; did you mean 'openai'?" in capsys.readouterr().err
+
+
+def test_the_high_end_holds_repairs_and_long_meta_replies(files: Path, capsys: Out) -> None:
+    assert code_of(["estimate", "task.yaml", "--json"]) == 0
+    ends = json.loads(capsys.readouterr().out)
+    low, high = (ends[end]["loss_gradient"] for end in ("low", "high"))
+    assert high["calls"] == 2 * low["calls"]
+    assert high["output_tokens"] == high["calls"] * 1024
 
 
 def test_doctor_shows_that_keys_are_there_and_never_the_keys(

@@ -54,6 +54,9 @@ BROKEN = {
     "half JSON": Answer(body='{"choices": [{"message"'),
     "no choices": Answer(body='{"choices": []}'),
     "null": Answer(body="null"),
+    "deep": Answer(body="[" * 200_000),
+    "deep inside": Answer(body='{"error": ' + "[" * 900 + "]" * 900 + "}"),
+    "deep error": Answer(status=500, body='{"error":' * 200_000),
     "error inside": Answer(body='{"error": {"message": "upstream failed", "code": 502}}'),
     "finish error": Answer(finish="error"),
 }
@@ -141,6 +144,25 @@ def test_a_wait_beyond_patience_is_loud_at_once() -> None:
         with pytest.raises(EndpointError, match="429: rate limit reached"):
             asyncio.run(ask(server.url))
         assert len(server.requests) == 1
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("wait", ["86400", "inf", "1e400", "nan"])
+def test_a_broken_endpoint_that_asks_for_a_long_wait_is_loud_at_once(wait: str) -> None:
+    started = time.monotonic()
+    with serving([Answer.error(503, "down for the day", retry_after=wait)]) as server:
+        with pytest.raises(EndpointError, match="503: down for the day"):
+            asyncio.run(ask(server.url))
+        assert len(server.requests) == (4 if wait == "nan" else 1)
+    assert time.monotonic() - started < 2
+
+
+def test_broken_sends_end_with_patience() -> None:
+    started = time.monotonic()
+    with serving([Answer.error(503, retry_after="0.2")]) as server:
+        with pytest.raises(EndpointError, match="503"):
+            asyncio.run(ask(server.url, replace(QUICK, sends=50, busy_seconds=0.5)))
+        assert len(server.requests) <= 3
     assert time.monotonic() - started < 2
 
 
@@ -257,6 +279,9 @@ def test_waits_that_are_asked_for() -> None:
     assert asked_wait({"Retry-After": "2"}) == 2
     assert asked_wait({"Retry-After": "-2"}) == 0
     assert asked_wait({"Retry-After": "soon"}) is None
+    assert asked_wait({"Retry-After": "nan"}) is None
+    assert asked_wait({"retry-after-ms": "later", "Retry-After": "2"}) == 2
+    assert asked_wait({"Retry-After": "Fri, 01 Jan 99999999999 00:00:00 GMT"}) is None
     assert asked_wait({"Retry-After": "2", "retry-after-ms": "150"}) == 0.15
     dated = asked_wait({"Retry-After": formatdate(time.time() + 10, usegmt=True)})
     assert dated is not None

@@ -75,7 +75,7 @@ def test_ctrl_c_is_heard_while_an_endpoint_hangs(tmp_path: Path) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = partial(Patience, first_wait=0.002, longest_wait=0.02, unreachable_seconds=0.5, connect_seconds=0.1)
+    short = partial(Patience, first_wait=0.002, longest_wait=0.02, unreachable_seconds=3, connect_seconds=2)
     monkeypatch.setattr("flowbot.models.wire.Patience", short)
 
 

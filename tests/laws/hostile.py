@@ -57,9 +57,11 @@ def hostile(payload: str, purpose: str, messages: Sequence[Message]) -> str | No
     if purpose == "workflow_update":
         think = {"id": "think", "role": payload, "reads": ["q"], "gives": [{"name": "idea", "type": "text"}]}
         calc = {"id": "calc", "kind": "tool", "tool": "calc", "role": payload, "gives": [{"name": "v", "type": "json"}]}
-        calc |= {"reads": [], "args": [{"name": "expression", "value": "$think.idea"}, {"name": "x", "value": payload}]}
-        answer = {"id": "answer", "role": payload, "reads": ["q", "calc.v"], "gives": [{"name": "a", "type": "text"}]}
-        return json.dumps({"steps": [think, calc, answer], "output": "answer.a"})
+        calc |= {"reads": [], "args": [{"name": "expression", "value": "$think.idea"}]}
+        said = calc | {"id": "said", "args": [{"name": "expression", "value": payload}]}
+        answer = {"id": "answer", "role": payload, "reads": ["q", "calc.v", "said.v"]}
+        answer |= {"gives": [{"name": "a", "type": "text"}]}
+        return json.dumps({"steps": [think, calc, said, answer], "output": "answer.a"})
     return payload
 
 

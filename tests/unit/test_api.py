@@ -38,6 +38,7 @@ NAMES = {
     "aevaluate",
     "ainduce",
     "arun",
+    "bind",
     "evaluate",
     "induce",
     "load",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -114,6 +116,46 @@ def test_a_hostile_reply_is_a_failure_and_nothing_worse(text: str) -> None:
     assert answer.values is None
     assert answer.failure
     assert len(requests) == 2
+
+
+def test_a_long_object_with_text_around_it_is_read_whole() -> None:
+    ask = Ask("Say.", [], {"n": NUMBER, "any": JSON})
+    held = {"n": 1, "any": "x" * 50_000}
+    assert ask.parse(f"Well:\n```json\n{json.dumps(held)}\n```") == held
+    held = {"n": 1, "any": "{[" * 50_000}
+    assert ask.parse(json.dumps(held)) == held
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"n": 1, "any": NaN}',
+        '{"n": 1, "any": [Infinity]}',
+        '{"n": 1, "any": {"x": -Infinity}}',
+        '{"n": 1, "any": 1e999}',
+        'Well: {"n": 1, "any": [1e999]}',
+        '{"n": 1, "any": 1e999',
+        '{"n": 1, "any": ' + "[" * 990 + "]" * 990 + "}",
+        '{"n": 1, "any": ' + "[" * 5000,
+    ],
+)
+def test_what_json_cannot_hold_is_a_misfit(text: str) -> None:
+    answer, requests = send(Ask("Say.", [], {"n": NUMBER, "any": JSON}), lambda r: text)
+    assert answer.values is None
+    assert answer.failure
+    assert len(requests) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{" * 100_000, "[{" * 100_000, '{"a":[' * 100_000, '{"a" ' * 60_000, '{"a": "' + '"' * 200_000, "{'" * 100_000],
+    ids=range(6),
+)
+def test_broken_json_is_read_soon(text: str) -> None:
+    started = time.perf_counter()
+    with contextlib.suppress(Misfit):
+        Ask("Say.", [], TYPED).parse(text)
+    assert time.perf_counter() - started < 5
 
 
 def test_half_a_character_never_gets_in() -> None:

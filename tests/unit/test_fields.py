@@ -19,6 +19,20 @@ from flowbot.workflow.fields import (
 )
 
 LIST = FieldType("list", item=TEXT)
+PERSON = parse_type(
+    {
+        "json": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "age": {"type": ["integer", "null"]},
+                "tags": {"items": {"enum": ["a", "b", 1]}},
+            },
+            "required": ["name"],
+            "additionalProperties": False,
+        }
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +76,15 @@ def test_types_are_read(spelled: object, kind: FieldType) -> None:
         (["text"], "a type is a text"),
         ({"jsn": {}}, "{json: SCHEMA}"),
         ({"json": "x"}, "{json: SCHEMA}"),
+        ({"json": {"type": "strng"}}, "the schema has the unknown type 'strng'; did you mean 'string'"),
+        ({"json": {"type": ["object", 1]}}, "unknown type 1"),
+        ({"json": {"properties": ["a"]}}, "properties of the schema must be a map"),
+        ({"json": {"properties": {"a": "text"}}}, "the schema of 'a' must be a map"),
+        ({"json": {"items": {"type": "int"}}}, "items of the schema has the unknown type 'int'"),
+        ({"json": {"required": "a"}}, "required of the schema must be a list of names"),
+        ({"json": {"enum": []}}, "enum of the schema must be a list with at least one"),
+        ({"json": {"additionalProperties": 1}}, "additionalProperties of the schema must be a map"),
+        ({"json": {"default": float("nan")}}, "must hold JSON values only"),
     ],
 )
 def test_types_that_cannot_be_read_say_what_is_allowed(spelled: object, said: str) -> None:
@@ -87,6 +110,8 @@ def test_types_that_cannot_be_read_say_what_is_allowed(spelled: object, said: st
         (choice("a", "A"), "A", "A"),
         (LIST, ("a", 1), ["a", "1"]),
         (JSON, {"a": [1]}, {"a": [1]}),
+        (PERSON, {"name": "x", "age": None, "tags": ["a"]}, {"name": "x", "age": None, "tags": ["a"]}),
+        (PERSON, {"name": "x", "age": 2.0, "tags": [1.0]}, {"name": "x", "age": 2.0, "tags": [1.0]}),
     ],
 )
 def test_harmless_differences_are_mended(kind: FieldType, value: Json, held: Json) -> None:
@@ -114,6 +139,16 @@ def test_harmless_differences_are_mended(kind: FieldType, value: Json, held: Jso
         (LIST, "a", "expected a list"),
         (FieldType("list", item=NUMBER), ["x"], "expected a number"),
         (NUMBER, "x" * 100, r"\.\.\."),
+        (JSON, [{"a": float("nan")}], "expected finite numbers, got nan"),
+        (JSON, float("inf"), "expected finite numbers, got inf"),
+        (PERSON, [], "expected object, got"),
+        (PERSON, {}, "'name' is missing"),
+        (PERSON, {"name": 1}, "name: expected string, got 1"),
+        (PERSON, {"name": "x", "nme": 1}, "'nme' is not allowed; did you mean 'name'"),
+        (PERSON, {"name": "x", "tags": ["a", "c"]}, r"tags\[1\]: expected one of 'a', 'b', 1; got 'c'"),
+        (PERSON, {"name": "x", "tags": [True]}, r"tags\[0\]: expected one of"),
+        (PERSON, {"name": "x", "age": 1.5}, "age: expected integer or null, got 1.5"),
+        (PERSON, {"name": "x", "age": True}, "age: expected integer or null"),
     ],
 )
 def test_misfits_say_what_was_expected(kind: FieldType, value: Json, said: str) -> None:

@@ -92,7 +92,8 @@ def test_arguments_are_references_literals_or_dollars() -> None:
     given: Json = {"expression": "$ask.out", "price": "$$5", "deep": ["$q", {"$q": "$$"}], "text": "5 $q", "n": 3}
     steps = [call("ask", "q"), tool("do", **given), call("say", "do.value")]
     session = Scripted(lambda r: "1 + 1", lambda name, args: ToolReply("2"))
-    trace = run(flow(*steps), session)
+    function = {"kind": "function", "function": "shop:do"}
+    trace = run(flow(*steps, tools={"calc": function}), session)
     want = {"expression": "1 + 1", "price": "$5", "deep": ["$q", {"$q": "$$"}], "text": "5 $q", "n": 3}
     assert session.tools == [("calc", want)]
     assert trace.by_step["do"].gives == {"value": 2}

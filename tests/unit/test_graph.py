@@ -82,6 +82,10 @@ GOOD_DEMO = {"reads": {"question": "2?"}, "gives": {"plan": "p", "sum": "s"}}
         (with_step(1, id="plan"), ("steps", 1, "id"), "the id 'plan' is taken: give step 2 another"),
         (with_step(1, id="question"), ("steps", 1, "id"), "the id 'question' is taken"),
         (with_step(2, tool="clac"), ("steps", 2, "tool"), "'compute' uses the tool 'clac'.*mean 'calc'"),
+        (with_step(2, args={"expresion": "$plan.sum"}), ("steps", 2, "args", "expresion"), "did you mean 'expression'"),
+        (with_step(2, args={}), ("steps", 2, "args"), "lacks the argument 'expression': the tool 'calc' takes exactly"),
+        (with_step(0, model="gpt-4.1"), ("steps", 0, "model"), "the model 'gpt-4.1': write provider:model, e.g."),
+        (with_part(model="openai:"), ("model",), "the model 'openai:': write provider:model"),
         (with_step(2, gives={"a": "text", "b": "text"}), ("steps", 2, "gives"), "'compute' a tool step gives exactly"),
         (with_step(0, demos=[{**GOOD_DEMO, "reads": {}}]), ("steps", 0, "demos", 0), "must show what the step reads"),
         (with_step(0, demos=[{**GOOD_DEMO, "gives": {"plan": "p"}}]), ("steps", 0, "demos", 0), "gives: plan, sum"),
@@ -176,7 +180,6 @@ def test_a_prompt_changes_the_hashes_of_its_step_and_downstream_only() -> None:
         (with_step(1, model="local:other"), {"recall", "answer"}),
         (with_step(3, max_tokens=9), {"answer"}),
         (with_step(2, args={"expression": "$plan.plan"}), {"compute", "answer"}),
-        (with_step(2, args={"expression": "$plan.sum", "more": "$$plan.sum"}), {"compute", "answer"}),
         (with_part(name="other"), set[str]()),
     ],
 )

@@ -39,11 +39,6 @@ def test_a_meta_call_is_json_named_by_its_purpose() -> None:
     assert request.messages[1]["content"] == f"task:\nThe task.\n\ninstruction:\n{'x' * 100}\n\nn:\n3"
 
 
-def test_a_purpose_has_its_own_bound_for_replies() -> None:
-    _, session = ask(lambda r: written("Do."), max_tokens=77, tokens={"prompt_update": 500})
-    assert session.requests[0].max_tokens == 500
-
-
 def test_sections_are_bounded() -> None:
     _, session = ask(lambda r: written("Do."), clip=40, description="y" * 1000)
     assert session.requests[0].messages[1]["content"].count("x") == 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sys
 from pathlib import Path
@@ -92,13 +93,75 @@ def test_a_tolerance_is_kept() -> None:
     assert [score(metric, output, 3).value for output in ("3.4", "3.6")] == [1.0, 0.0]
 
 
-def test_module_and_function_are_looked_for_in_the_tasks_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_module_and_function_are_looked_for_in_the_tasks_folder(tmp_path: Path) -> None:
     (tmp_path / "flowbot_mine.py").write_text("def same(example, output):\n    return output == example.target\n")
     metric = open_metric(MetricSpec(name="flowbot_mine:same"), tmp_path, "vllm:judge")
-    monkeypatch.delitem(sys.modules, "flowbot_mine")
     assert [score(metric, output).value for output in ("one", "two")] == [1.0, 0.0]
+    assert "flowbot_mine" not in sys.modules
+
+
+def test_modules_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    for number in (0, 1):
+        home = tmp_path / str(number)
+        (home / "package").mkdir(parents=True)
+        (home / "metric.py").write_text(f"def mine(example, output):\n    return {number}\n")
+        (home / "package" / "__init__.py").write_text("")
+        (home / "package" / "near.py").write_text(f"POINTS = {number}\n")
+        body = "from .near import POINTS\n\n\ndef mine(example, output):\n    return POINTS\n"
+        (home / "package" / "inner.py").write_text(body)
+    for name in ("metric:mine", "package.inner:mine"):
+        metrics = [open_metric(MetricSpec(name=name), tmp_path / str(number), "vllm:judge") for number in (0, 1)]
+        assert [score(metric).value for metric in metrics] == [0.0, 1.0]
+
+
+def test_a_module_may_import_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flowbot_near.py").write_text("POINTS = 0.5\n")
+    code = "from flowbot_near import POINTS\n\n\ndef mine(example, output):\n    return POINTS\n"
+    (tmp_path / "metric.py").write_text(code)
+    metric = open_metric(MetricSpec(name="metric:mine"), tmp_path, "vllm:judge")
+    monkeypatch.delitem(sys.modules, "flowbot_near")
+    assert score(metric).value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import json\n\ndef f(:\n", "metric.py:3: cannot import the metric 'metric:f': SyntaxError: invalid syntax"),
+        ("x = 1\nf = nothing\n", "metric.py:2: cannot import the metric 'metric:f': NameError: name 'nothing'"),
+        ("import json\njson.loads('{')\n", "metric.py:2: cannot import the metric 'metric:f': JSONDecodeError"),
+        ("import flowbot_not_there\n", "metric.py:1: cannot import the metric 'metric:f': No module named"),
+        ("import sys\nsys.exit(3)\n", "metric.py:2: cannot import the metric 'metric:f': SystemExit: 3"),
+    ],
+)
+def test_a_module_that_breaks_says_where(tmp_path: Path, code: str, said: str) -> None:
+    (tmp_path / "metric.py").write_text(code)
+    before = list(sys.path), set(sys.modules)
+    with pytest.raises(InputError) as error:
+        open_metric(MetricSpec(name="metric:f"), tmp_path, "vllm:judge")
+    assert said in str(error.value)
+    assert sys.path == before[0]
+    assert not [name for name in set(sys.modules) - before[1] if name.startswith("_flowbot_")]
+
+
+class Grader:
+    def __call__(self, given: Example, output: Json) -> float:
+        return {"out": 1.0}[output]
+
+
+def _graded(points: float, given: Example, output: Json) -> float:
+    return points if output == "out" else 1 / 0
+
+
+@pytest.mark.parametrize(("function", "name"), [(Grader(), "Grader"), (functools.partial(_graded, 1.0), "partial")])
+def test_objects_that_can_be_called_are_metrics(function: Any, name: str) -> None:
+    assert score(Wrapped(function)).value == 1.0
+    with pytest.raises(InputError, match=f"the metric '{name}' broke"):
+        score(Wrapped(function), "other")
+
+
+def test_a_metric_that_exits_is_an_error_in_words() -> None:
+    with pytest.raises(InputError, match="broke on example 'e1': SystemExit: 3"):
+        score(Wrapped(lambda given, output: sys.exit(3)))
 
 
 def test_a_callers_own_function_wins() -> None:

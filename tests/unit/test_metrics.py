@@ -109,10 +109,70 @@ def test_a_target_without_a_number_is_an_error_of_the_data() -> None:
         ("json", {"a": 1}, "[" * 100_000, 0.0),
         ("json", '{"a": 1}', {"a": 1}, 1.0),
         ("json", "plain", "Plain", 1.0),
+        ("exact", "1.5", "15", 0.0),
+        ("exact", "5", "-5", 0.0),
+        ("exact", "5", "5.0", 1.0),
+        ("exact", "1,234", "1234.", 1.0),
+        ("exact", "12345678901234567890", "12345678901234567891", 0.0),
+        ("exact", "C++", "C#", 0.0),
+        ("exact", "C++", "c++.", 1.0),
+        ("exact", "C", "C#", 0.0),
+        ("exact", "+", "-", 0.0),
+        ("exact", "A", "The", 0.0),
+        ("exact", "A", "a.", 1.0),
+        ("exact", "A+", "A-", 0.0),
+        ("exact", "version 1.5", "version 15", 0.0),
+        ("exact", "10:30", "1030", 0.0),
+        ("exact", "e-mail", "Email", 1.0),
+        ("exact", "Paris", "- **Paris**", 1.0),
+        ("exact", "#### 7", "7", 1.0),
+        ("exact", "x + y", "x - y", 0.0),
+        ("exact", "", "x", 0.0),
+        ("exact", ".", "!", 0.0),
+        ("contains", "A", "The answer is A", 1.0),
+        ("contains", "A", "The answer is B, a fruit", 0.0),
+        ("contains", "5", "It is -5.", 0.0),
+        ("contains", "-5", "It is -5.", 1.0),
+        ("contains", "C", "It is C++", 0.0),
+        ("contains", "", "anything", 0.0),
     ],
 )
 def test_scores(name: str, target: Json, output: Json, value: float) -> None:
     assert score(name, target, output) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "output", "value"),
+    [
+        ("exact", ["a b", "c"], ["A b.", "the C"], 1.0),
+        ("exact", ["b", "c"], ["c", "b"], 0.0),
+        ("exact", ["b", "c"], ["b"], 0.0),
+        ("exact", ["b"], "b", 1.0),
+        ("exact", [], [], 1.0),
+        ("exact", [], ["b"], 0.0),
+        ("exact", [["b"], ["c"]], [["b"], ["c"]], 1.0),
+        ("exact", "b", ["b"], 0.0),
+        ("exact", {"x": [1]}, {"x": [1.0]}, 1.0),
+        ("exact", {"x": 1}, '{"x": 1}', 1.0),
+        ("contains", ["b", "c"], ["b"], 0.0),
+        ("contains", ["b", "c"], ["c", "d", "b"], 1.0),
+        ("contains", {"x": 1}, {"x": 1, "y": 2}, 1.0),
+        ("f1", ["b", "c"], ["b", "c"], 1.0),
+        ("f1", ["b", "c"], ["b"], 2 / 3),
+        ("json", ["b", "c"], ["b", "c"], 1.0),
+        ("json", ["b", "c"], '["b", "c"]', 1.0),
+        ("json", ["b", "c"], ["c", "b"], 0.0),
+        ("json", ["b", "c"], ["b"], 0.0),
+        ("json", ["b", "c"], "b", 1.0),
+        ("json", [{"x": 1}, {"x": True}], [{"x": 1.0}, {"x": True}], 1.0),
+        ("json", [{"x": 1}], [{"x": True}], 0.0),
+        ("json", {}, {}, 1.0),
+        ("json", {}, {"x": 1}, 0.0),
+        ("json", {"x": [1, True]}, {"x": [1, 1]}, 0.0),
+    ],
+)
+def test_a_list_as_output_is_compared_whole(name: str, target: Json, output: Json, value: float) -> None:
+    assert score(name, target, output) == pytest.approx(value)
 
 
 def test_feedback_says_what_was_expected() -> None:

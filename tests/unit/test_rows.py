@@ -188,6 +188,8 @@ def test_a_limit_reads_the_first_rows_only(tmp_path: Path) -> None:
         ("a.jsonl", '{"x": 1}\n'.encode("utf-16"), "a.jsonl:1", "looks like UTF-16"),
         ("a.csv", "", "a.csv", "the file is empty"),
         ("a.csv", "\n\n", "a.csv", "the file is empty"),
+        ("a.jsonl", '{"x": ' + "[" * 900 + "]" * 900 + "}", "a.jsonl:1", "nested more than 200 deep"),
+        ("a.jsonl", '{"x": ' + '{"y":' * 1000 + "1" + "}" * 1001, "a.jsonl:1", "nested"),
         ("a.csv", "x,y\n", "a.csv", "there are no rows"),
         ("a.csv", "x,y\n1,2\n1,2,3\n", "a.csv:3", "the row has 3 fields and the header has 2 (x, y)"),
         ("a.csv", 'x,y\n"1\n2",3\n4\n', "a.csv:4", "the row has 1 fields and the header has 2"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from pathlib import Path
@@ -136,12 +137,29 @@ def broken(word: str) -> str:
     raise ValueError(f"no {word}")
 
 
+def leaving(word: str) -> str:
+    sys.exit(f"no {word}")
+
+
+async def leaving_later(word: str) -> str:
+    sys.exit(3)
+
+
+class Later:
+    async def __call__(self, word: str) -> str:
+        return word
+
+
 @pytest.mark.parametrize(
     ("function", "args", "reply"),
     [
         (look_up, {"word": "a", "times": 2}, ToolReply("aa")),
         (look_up_later, {"word": "a"}, ToolReply("a")),
         (broken, {"word": "a"}, ToolReply(failure="ValueError: no a")),
+        (leaving, {"word": "a"}, ToolReply(failure="SystemExit: no a")),
+        (leaving_later, {"word": "a"}, ToolReply(failure="SystemExit: 3")),
+        (functools.partial(look_up, times=2), {"word": "a"}, ToolReply("aa")),
+        (Later(), {"word": "a"}, ToolReply("a")),
     ],
 )
 def test_a_function_given_by_the_caller_is_used_as_it_is(
@@ -181,7 +199,6 @@ def test_a_named_function_is_imported_only_with_trust(tmp_path: Path, monkeypatc
     before = list(sys.path)
     assert use(open_tool(SPEC, tmp_path, trusted=lambda spec: True, functions={}), word="a").value == "A"
     assert sys.path == before
-    monkeypatch.delitem(sys.modules, "flowbot_shop")
 
 
 @pytest.mark.parametrize(

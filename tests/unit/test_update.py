@@ -15,10 +15,15 @@ from flowbot.engine.update import PENDING, Guard, sketched, update_prompts, upda
 from flowbot.workflow.draw import outline
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow, WorkflowError
+from flowbot.workflow.steps import Call
 from tests.sessions import PROMPTS, Script, Scripted, call, flow, meta_of, tool
 
 TWO = flow(call("one", "q", frozen=False), call("two", "q", "one.out"))
+CALC = "calc (calculator): expression: an arithmetic expression, e.g. (2 + 3) * 4"
 SAYS = Gradient(None, "e1", "split  the\nwork")
+
+
+FUNCTION = {"kind": "function", "function": "shop:look", "description": "Looks a word up:\n  expression, k."}
 
 
 def fine(text: str) -> str:
@@ -106,7 +111,7 @@ def test_new_and_changed_steps_get_a_prompt_and_unchanged_ones_keep_theirs() -> 
     assert made.prompts == {"one": "Do one.", "check": "Fresh.", "two": "Fresh."}
     assert made.step("one") == workflow.step("one")
     asked = session.requests[0].messages[1]["content"]
-    assert asked == f"workflow:\n{outline(workflow)}\n\ntools:\ncalc (calculator)\n\ncritiques:\n- split the work"
+    assert asked == f"workflow:\n{outline(workflow)}\n\ntools:\n{CALC}\n\ncritiques:\n- split the work"
     first = session.requests[1].messages[1]["content"]
     assert first.endswith("step:\ncheck (call) reads one.out; gives out: text\n\nrole:\nthe role of check")
     assert session.requests[1].messages[0]["content"].startswith(PROMPTS["prompt_init"])
@@ -127,18 +132,29 @@ def test_the_same_sketch_is_the_same_workflow() -> None:
 def test_a_tool_comes_in_with_literals_and_references() -> None:
     args = [{"name": "expression", "value": "$one.out"}, {"name": "k", "value": "7"}, {"name": "mode", "value": "fast"}]
     look = entry("look", gives={"value": "number"}, kind="tool", tool="calc", args=args)
-    made, _ = sketch(TWO, by_purpose(drawn(entry("one", "q"), look, entry("two", "q", "look.value"))))
+    workflow = flow(call("one", "q"), call("two", "q", "one.out"), tools={"calc": FUNCTION})
+    made, session = sketch(workflow, by_purpose(drawn(entry("one", "q"), look, entry("two", "q", "look.value"))))
     assert made.step("look").args == {"expression": "$one.out", "k": 7, "mode": "fast"}
     assert made.upstream["two"] == ("look",)
+    told = session.requests[0].messages
+    assert "tools:\ncalc (function): Looks a word up: expression, k.\n\n" in told[1]["content"]
+    assert "$plan.expression" in told[0]["content"]
 
 
+LOOK = entry("look", gives={"value": "number"}, kind="tool", tool="calc", args=[])
 INVALID = [
     (drawn(entry("one", "q"), entry("two", "three.out")), "reads 'three.out', which nothing before it gives"),
     (drawn(entry("one", "q"), entry("one", "one.out")), "the id 'one' is taken"),
     (drawn(entry("one", "q"), entry("two", "q")), "step 'one' does nothing for the output"),
     (drawn(entry("One!", "q"), output="One!.out"), "must be lower case letters"),
     (drawn(entry("one", "q", gives={"out": "texts"})), "unknown type 'texts'"),
-    (drawn(entry("one", "q"), output="q"), "is no field of a step"),
+    (drawn(entry("one", "q"), output="q"), "must be a step's field named 'out', like two.out; not 'q'"),
+    (drawn(entry("one", "q"), output="nine.out"), "is no field of a step"),
+    (drawn(entry("one", "q", gives={"answer": "text"}), output="one.answer"), "a step's field named 'out', like two.out"),
+    (
+        drawn(entry("one", "q", gives={"out": "text", "x": "text"}), LOOK | {"args": []}, entry("two", "look.value")),
+        "lacks the argument 'expression': the tool 'calc' takes exactly: expression",
+    ),
     (drawn(entry("one", gives={"out": "text"})), "must read at least one"),
     (drawn(entry("one", "q", kind="tool", tool="shell", args=[])), "uses the tool 'shell', which is not declared"),
     (drawn(*(entry(f"s{n}", "q") for n in range(50))), "40"),
@@ -182,6 +198,26 @@ def test_a_narrowed_type_stays_narrow() -> None:
     workflow = flow(call("one", "q", gives={"out": "choice[a, b]"}))
     made, _ = sketch(workflow, by_purpose(drawn(entry("one", "q", gives={"out": "text"}))))
     assert made == workflow
+
+
+def test_a_new_step_for_a_narrowed_output_is_narrow() -> None:
+    workflow = flow(call("one", "q", gives={"out": "choice[a, b]"}))
+    for kind in ("text", "choice[a, b, c]"):
+        made, _ = sketch(workflow, by_purpose(drawn(entry("one", "q"), entry("two", "one.out", gives={"out": kind}))))
+        assert made.output == "two.out"
+        assert made.output_type == workflow.output_type
+    made, session = sketch(workflow, by_purpose(drawn(entry("two", "q", gives={"out": "json"}))))
+    assert made is workflow
+    assert "must be of type choice[a, b], not json" in session.requests[1].messages[-1]["content"]
+
+
+def test_a_changed_call_keeps_its_settings() -> None:
+    settings: dict[str, Any] = {"model": "vllm:x", "temperature": 0.5, "max_tokens": 99}
+    workflow = flow(call("one", "q"), call("two", "q", "one.out", **settings))
+    made, _ = sketch(workflow, by_purpose(drawn(entry("one", "q"), entry("two", "one.out"))))
+    two = made.step("two")
+    assert isinstance(two, Call)
+    assert {key: getattr(two, key) for key in settings} == settings
 
 
 FROZEN = flow(

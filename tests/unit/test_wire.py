@@ -248,6 +248,15 @@ def test_missing_usage_is_estimated_upwards(usage: dict[str, Any] | None) -> Non
     assert reply.usage.usd
 
 
+@pytest.mark.parametrize("count", [10**400, -5, 1e300, float("inf"), float("nan"), True, "many", [[]]])
+def test_counts_that_cannot_be_are_as_missing(count: Any) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count, "total_tokens": count}
+    details = {"prompt_tokens_details": {"cached_tokens": count}}
+    [reply], _, _ = asking([Answer(text="Hello", usage=usage | details)])
+    [plain], _, _ = asking([Answer(text="Hello", usage=None)])
+    assert replace(reply.usage, seconds=0) == replace(plain.usage, seconds=0)
+
+
 def test_reasoning_that_only_the_total_tells_is_counted() -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 115}
     [reply], _, _ = asking([Answer(text="Hello", usage=usage)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -59,8 +61,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line.
 
-    It ends with 0 done, 1 the journal cannot be written, 2 bad input, 3 budget reached, 4 the endpoint fails, 130
-    interrupted.
+    It ends with 0 done, 1 the journal cannot be written, 2 bad input or a file that cannot be read or written, 3 budget
+    reached, 4 the endpoint fails, 130 interrupted.
     """
     sys.exit(code_of(sys.argv[1:]))
 
@@ -87,17 +89,34 @@ def code_of(arguments: list[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
+    from pydantic import ValidationError
+
     from flowbot.engine.ports import EndpointError
     from flowbot.errors import InputError
     from flowbot.models.secrets import scrub
     from flowbot.money import BudgetReached
     from flowbot.store.journal import JournalError
+    from flowbot.workflow.graph import WorkflowError
 
-    for kind, code in ((InputError, 2), (EndpointError, 4), (BudgetReached, 3), (JournalError, 1)):
+    known = ((InputError, 2), (EndpointError, 4), (BudgetReached, 3), (JournalError, 1), (WorkflowError, 2))
+    for kind, code in known:
         if isinstance(error, kind):
             _say(scrub(str(error)))
             return code
+    if isinstance(error, ValidationError):
+        _say(scrub("; ".join(_complaint(each) for each in error.errors(include_url=False, include_input=False))))
+        return 2
+    if isinstance(error, OSError):
+        _say(scrub(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)))
+        return 2
     raise error
+
+
+def _complaint(found: Mapping[str, Any]) -> str:
+    """Say in words what a value does not fit, with the path of its key."""
+    path = ".".join(str(part) for part in found["loc"])
+    said = str(found["msg"]).removeprefix("Value error, ")
+    return f"{path}: {said}" if path else said
 
 
 def _say(text: str) -> None:

@@ -29,7 +29,7 @@ def command(task: Path, as_json: bool, **options: Any) -> None:
     made, folder = load_task(task)
     made = Options(**options).over(made)
     data = load_splits(made, folder)
-    found = estimate(read_problem(made, folder, data.splits, notes=data.notes))
+    found = estimate(read_problem(made, folder, data.splits, model=options["model"], notes=data.notes))
     ends = {"low": found.low, "high": found.high}
     if as_json:
         plain = {name: {purpose: asdict(usage) for purpose, usage in end.items()} for name, end in ends.items()}

@@ -37,14 +37,13 @@ def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, 
     from flowbot.faces.loop import start_loop
     from flowbot.faces.options import Options
     from flowbot.faces.progress import Progress
-    from flowbot.store.files import load_task, load_workflow
+    from flowbot.store.files import load_task
 
     made, home = load_task(task)
     folder = folder or home / "runs" / made.name
     chosen = Options(content=not given.pop("no_content"), **given)
-    workflow = load_workflow(start) if start else None
     with Progress(None, stream=sys.stderr, quiet=quiet, json_lines=as_json) as progress:
-        result = start_loop(ainduce(task, run=folder, start=workflow, options=chosen, heard=progress.heard))
+        result = start_loop(ainduce(task, run=folder, start=start, options=chosen, heard=progress.heard))
     _print(result, quiet, as_json)
     return BUDGET_REACHED if result.ended == "budget" else 0
 
@@ -66,6 +65,9 @@ def result_json(result: Any) -> str:
     from dataclasses import asdict
 
     tables = {split: asdict(table) | {"gain": table.gain} for split, table in result.tables.items()}
-    ledger = {purpose: {"calls": line.usage.calls, "tokens": line.usage.tokens} for purpose, line in result.ledger}
+    ledger = {
+        purpose: {"calls": line.usage.calls, "tokens": line.usage.tokens, "usd": line.usage.usd}
+        for purpose, line in result.ledger
+    }
     plain = {"kind": "result", "ended": result.ended, "why": result.why, "best": str(result.folder / "best.yaml")}
     return json.dumps(plain | {"report": str(result.folder / "report.html"), "tables": tables, "ledger": ledger})

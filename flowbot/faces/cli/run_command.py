@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from flowbot.faces.cli.shared import FILE, model_options
 @click.argument("workflow", type=FILE)
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="One input; repeat for each.")
 @click.option("--inputs", "rows", type=FILE, help="JSONL or CSV: one set of inputs a row.")
-@click.option("--output", type=FILE, help="Where the rows' outputs go, as JSONL [default: standard output].")
+@click.option("--output", type=FILE, help="Where the output goes; of rows, as JSONL [default: standard output].")
 @click.option("--trust", is_flag=True, help="Import the modules that the workflow's tools name.")
-@click.option("--trace", is_flag=True, help="Show what every step read and gave.")
+@click.option("--trace", is_flag=True, help="Show on standard error what every step gave.")
 @model_options
 def command(
     workflow: Path, inputs: tuple[str, ...], rows: Path | None, output: Path | None, trace: bool, **how: Any
@@ -31,10 +31,12 @@ def command(
     from flowbot.errors import InputError
     from flowbot.faces.loop import start_loop
     from flowbot.store.files import load_workflow
+    from flowbot.task.task import ModelSpec
     from flowbot.workflow.graph import rebuild
 
     made = load_workflow(workflow)
     if how["model"]:
+        ModelSpec(name=how["model"])  # or it says what is wrong with the name
         made = rebuild(made, model=how["model"])
     if bool(inputs) == bool(rows):
         wants = " ".join(f"--input {name}=..." for name in made.inputs)
@@ -44,8 +46,8 @@ def command(
     how = {"base_url": how["base_url"], "concurrency": how["concurrency"] or 16, "trust": how["trust"]}
     how["folder"] = workflow.resolve().parent
     if rows is not None:
-        return start_loop(_many(made, rows, output, how))
-    return start_loop(_one(made, _pairs(inputs), trace, how))
+        return start_loop(_many(made, rows, output, trace, how))
+    return start_loop(_one(made, _pairs(inputs), output, trace, how))
 
 
 def _pairs(inputs: tuple[str, ...]) -> dict[str, str]:
@@ -60,20 +62,28 @@ def _pairs(inputs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-async def _one(workflow: Any, inputs: dict[str, str], show: bool, how: dict[str, Any]) -> int:
+async def _one(workflow: Any, inputs: dict[str, str], output: Path | None, show: bool, how: dict[str, Any]) -> int:
     from flowbot.faces.api import as_example, atraces
     from flowbot.workflow.fields import as_text
 
     values = {name: _typed(workflow, name, value) for name, value in inputs.items()}
-    async for trace in atraces(workflow, [as_example(workflow, values, "input", "--input")], **how):
-        if show:
-            for step in trace.steps:
-                click.echo(f"{step.path}: {step.error or as_text(dict(step.gives))}", err=True)
-        if trace.error:
-            click.echo(f"flowbot: {trace.error}", err=True)
-            return 1
-        click.echo(as_text(trace.output))
+    example = as_example(workflow, values, "input", "--input")
+    with _opened(output) as out:
+        async for trace in atraces(workflow, [example], **how):
+            if show:
+                _show(trace, "")
+            if trace.error:
+                click.echo(f"flowbot: {trace.error}", err=True)
+                return 1
+            out.write(as_text(trace.output) + "\n")
     return 0
+
+
+def _show(trace: Any, before: str) -> None:
+    from flowbot.workflow.fields import as_text
+
+    for step in trace.steps:
+        click.echo(f"{before}{step.path}: {step.error or as_text(dict(step.gives))}", err=True)
 
 
 def _typed(workflow: Any, name: str, value: str) -> Any:
@@ -82,34 +92,60 @@ def _typed(workflow: Any, name: str, value: str) -> Any:
     if kind is not None and kind.kind in ("list", "json"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
 
-async def _many(workflow: Any, rows: Path, output: Path | None, how: dict[str, Any]) -> int:
+async def _many(workflow: Any, rows: Path, output: Path | None, show: bool, how: dict[str, Any]) -> int:
     from flowbot.faces.api import atraces
 
-    failed = count = 0
-    with output.open("w", encoding="utf-8") if output else _Standard() as out:
-        traces: AsyncIterator[Any] = atraces(workflow, _examples(workflow, rows), **how)
-        async for trace in traces:
-            count += 1
-            failed += bool(trace.error)
-            result = {"error": trace.error} if trace.error else {workflow.output.partition(".")[2]: trace.output}
-            out.write(json.dumps({"id": trace.example.id, **result}, ensure_ascii=False) + "\n")
+    read = _examples(workflow, rows)
+    failed = 0
+    with _opened(output) as out:
+        traces: Any = atraces(workflow, [each for each in read.values() if not isinstance(each, str)], **how)
+        async with contextlib.aclosing(traces):
+            for (_, row_id), each in read.items():
+                trace: Any = None if isinstance(each, str) else await anext(traces)
+                if show and trace is not None:
+                    _show(trace, f"{row_id}: ")
+                error = each if trace is None else trace.error
+                failed += bool(error)
+                result = {"error": error} if error else {workflow.output.partition(".")[2]: trace.output}
+                out.write(json.dumps({"id": row_id, **result}, ensure_ascii=False) + "\n")
     if output:
-        click.echo(f"{count} rows, {failed} failed, written to {output}", err=True)
+        click.echo(f"{len(read)} rows, {failed} failed, written to {output}", err=True)
     return 1 if failed else 0
 
 
-def _examples(workflow: Any, rows: Path) -> Iterator[Any]:
+def _examples(workflow: Any, rows: Path) -> dict[tuple[int, str], Any]:
+    """Return what each row is by its number and id: an example, or the text that says why it is none."""
+    from flowbot.errors import InputError
     from flowbot.faces.api import as_example
     from flowbot.store.rows import read_rows
+    from flowbot.store.splits import unfolded
 
+    read: dict[tuple[int, str], Any] = {}
     for number, row in enumerate(read_rows(str(rows.resolve()), Path.cwd()), 1):
+        row_id = str(row.data.get("id", number))
         inputs = {name: row.data[name] for name in workflow.inputs if name in row.data}
-        yield as_example(workflow, inputs, str(row.data.get("id", number)), row.where)
+        for name, value in inputs.items():
+            inputs[name] = unfolded(value) if workflow.inputs[name].kind in ("list", "json") else value
+        try:
+            read[number, row_id] = as_example(workflow, inputs, row_id, row.where)
+        except InputError as error:
+            read[number, row_id] = str(error)
+    return read
+
+
+def _opened(output: Path | None) -> Any:
+    """Return where results are written as a context; raise `InputError` where that cannot be opened."""
+    from flowbot.errors import InputError
+
+    try:
+        return _Standard() if output is None else output.open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the file: {error.strerror}", str(output)) from None
 
 
 class _Standard:

@@ -1,0 +1,57 @@
+"""The start of an induction: a workflow that the user gave, else one call with the task's description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flowbot.errors import InputError
+from flowbot.store.files import load_workflow
+from flowbot.task.task import Task
+from flowbot.workflow.graph import Workflow, build, rebuild
+
+
+def start_of(task: Task, folder: Path, given: Workflow | Path | None, model: str | None) -> Workflow:
+    """Return the start: `given`, else the task's, else the direct call; raise `InputError` where it does not fit.
+
+    `model` (an option) wins over the start's own. Calls without a bound for their replies get the model's, so that
+    the file runs by itself as it was measured.
+    """
+    named = given if given is not None else folder / task.start if task.start else None
+    start = direct(task) if named is None else named if isinstance(named, Workflow) else load_workflow(named)
+    if dict(start.inputs) != dict(task.inputs):
+        theirs, ours = (", ".join(f"{name}: {kind}" for name, kind in each.inputs.items()) for each in (start, task))
+        raise InputError(f"the start workflow's inputs ({theirs}) are not the task's ({ours})")
+    start = rebuild(start, model=model or start.model or task.models.task.name)
+    return bounded(start, task)
+
+
+def bounded(workflow: Workflow, task: Task) -> Workflow:
+    """Return the workflow with the models' bounds for replies written into calls that have none."""
+    specs = {spec.name: spec for spec in (task.models.task, task.models.meta, task.models.judge) if spec}
+    bounds = {
+        call.id: {"max_tokens": spec.max_tokens}
+        for call in workflow.calls
+        if call.max_tokens is None and (spec := specs.get(call.model or workflow.model or "")) and spec.max_tokens
+    }
+    return workflow.with_steps(bounds) if bounds else workflow
+
+
+def direct(task: Task) -> Workflow:
+    """Return the start that a task has by itself: one call with the task's description."""
+    names = ("answer", "solve", *(f"answer_{number}" for number in range(2, 99)))
+    step_id = next(name for name in names if name not in task.inputs)
+    call = {
+        "id": step_id,
+        "kind": "call",
+        "reads": list(task.inputs),
+        "gives": dict(task.output),
+        "prompt": task.description,
+    }
+    return build(
+        name=task.name,
+        model=task.models.task.name,
+        inputs=dict(task.inputs),
+        tools=dict(task.tools),
+        steps=[call],
+        output=f"{step_id}.{task.output_name}",
+    )
