@@ -183,7 +183,9 @@ class _Steps(FieldType):
 
 def _tools(workflow: Workflow) -> str:
     """Return the tools in words, a line a tool: name, kind, and what there is to know of its arguments."""
-    told = [f"{name} ({spec.kind})" + (f": {spec.words}" if spec.words else "") for name, spec in workflow.tools.items()]
+    told = [
+        f"{name} ({spec.kind})" + (f": {spec.words}" if spec.words else "") for name, spec in workflow.tools.items()
+    ]
     return "\n".join(told) or "none"
 
 

@@ -151,6 +151,25 @@ def test_a_task_and_its_folder(tmp_path: Path) -> None:
         ("metric: exact", "metric: exact\ncolumns: {mesage: x}", 7, "which is no input; did you mean 'message'?"),
         ("{train: train.jsonl, val: val.jsonl}", "{source: a.csv, split: {train: 0.5}}", 7, "the shares leave out val"),
         ("metric:", "metrik:", 6, "unknown key 'metrik'"),
+        ("metric: exact", "metric: {name: exact, rubric: good}", 6, "the metric 'exact' has no rubric; 'judge' has"),
+        ("metric: exact", "metric: {name: f1, scale: 5}", 6, "the metric 'f1' has no scale; 'judge' has"),
+        (
+            "metric: exact",
+            "metric: {name: json, tolerance: 0.1}",
+            6,
+            "the metric 'json' has no tolerance; 'number' has",
+        ),
+        ("name: routing", "name: a/b", 2, "'a/b' must be 1 to 100 letters, digits, spaces and . _ -"),
+        ("name: routing", "name: .hidden", 2, "the run's folder is called so"),
+        ("name: routing", "name: '..'", 2, "the run's folder is called so"),
+        ("name: routing", "name: ''", 2, "the run's folder is called so"),
+        ("description: Send a message to its team.", "description: ' '", 3, "is blank: say what to do in words"),
+        (
+            "description: Send a message to its team.",
+            f"description: {'x' * 20_001}",
+            3,
+            "has 20001 characters; at most 20000",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_task_names_its_line(tmp_path: Path, old: str, new: str, line: int, said: str) -> None:

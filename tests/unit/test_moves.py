@@ -129,6 +129,27 @@ def test_two_calls_show_what_they_gave_in_runs_that_came_out_right(monkeypatch: 
     assert place.moves()[0]["kept"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "shown"),
+    [("text", ["red", "pink"], "red"), ("list[text]", ["red", "pink"], ["red", "pink"]), ("json", ["red"], ["red"])],
+)
+def test_a_list_as_target_is_shown_whole_or_by_its_first_alternative(
+    kind: str, target: Json, shown: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(**sizes: int) -> dict[str, list[dict[str, Json]]]:
+        return {name: [{"q": f"item {n}", "a": target} for n in range(count)] for name, count in sizes.items()}
+
+    class Silent:
+        async def complete(self, request: Request) -> Reply:
+            return Reply("", failure="silent")
+
+    monkeypatch.setattr(worlds, "data", rows)
+    lab = Laboratory(Silent(), output={"a": kind}).find(monkeypatch, moves=["demos"], demos=2)
+    shows = [demo.gives["a"] for each in lab.known.values() for demo in each.workflow.calls[0].demos]
+    assert shows
+    assert all(show == shown for show in shows)
+
+
 def test_frozen_calls_get_no_demos(monkeypatch: pytest.MonkeyPatch) -> None:
     start = flow(
         call("first", "q", gives={"note": "text"}, prompt="think", frozen=True),

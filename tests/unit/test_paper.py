@@ -222,3 +222,12 @@ def test_a_world_with_rules_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     worlds.shelved(monkeypatch, World())
     result = flowbot.induce(worlds.task(), data=worlds.data())
     assert (result.tables["test"].old, result.tables["test"].new) == (0, 1)
+
+
+def test_demos_of_several_calls_are_cut_from_runs_that_are_foreseen() -> None:
+    plain, shown = PaperSettings(), PaperSettings(moves=("demos",), demos=4, demo_sets=3)
+    more = [
+        expected_calls(shown, 20, 10, calls, calls)["task"] - expected_calls(plain, 20, 10, calls, calls)["task"]
+        for calls in (1, 2)
+    ]
+    assert more[1] == 2 * (more[0] + 3 * 4)

@@ -401,6 +401,11 @@ def test_a_metric_that_needs_no_target_takes_null(tmp_path: Path, metric: Json) 
             {"output": {"team": "number"}},
             "'team' does not fit number: expected a number",
         ),
+        (
+            {"message": "m", "team": "none"},
+            {"metric": "number"},
+            "the target column 'team' holds no number for the metric 'number': 'none'",
+        ),
         ({"message": "m", "team": "x"}, {"output": {"team": "choice[a, b]"}}, "expected one of a, b; got 'x'"),
         ({"message": "m", "team": "x", "id": None}, {}, "the column 'id' must hold an id"),
         ({"message": "m", "team": "x", "id": ""}, {}, "the column 'id' must hold an id"),
@@ -409,7 +414,7 @@ def test_a_metric_that_needs_no_target_takes_null(tmp_path: Path, metric: Json) 
 )
 def test_rows_that_do_not_fit(tmp_path: Path, row: Mapping[str, Json], changes: Mapping[str, Any], said: str) -> None:
     three_splits(tmp_path, [{"message": "ok", "team": "1", "id": "1"}, row])
-    if "output" in changes or "columns" in changes:
+    if changes:
         three_splits(tmp_path, [row])
     error = refused(lambda: load_splits(task(**changes), tmp_path))
     assert error.where == f"train.jsonl:{1 if changes else 2}"

@@ -150,7 +150,10 @@ INVALID = [
     (drawn(entry("one", "q", gives={"out": "texts"})), "unknown type 'texts'"),
     (drawn(entry("one", "q"), output="q"), "must be a step's field named 'out', like two.out; not 'q'"),
     (drawn(entry("one", "q"), output="nine.out"), "is no field of a step"),
-    (drawn(entry("one", "q", gives={"answer": "text"}), output="one.answer"), "a step's field named 'out', like two.out"),
+    (
+        drawn(entry("one", "q", gives={"answer": "text"}), output="one.answer"),
+        "a step's field named 'out', like two.out",
+    ),
     (
         drawn(entry("one", "q", gives={"out": "text", "x": "text"}), LOOK | {"args": []}, entry("two", "look.value")),
         "lacks the argument 'expression': the tool 'calc' takes exactly: expression",

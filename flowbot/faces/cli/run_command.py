@@ -106,12 +106,14 @@ async def _many(workflow: Any, rows: Path, output: Path | None, show: bool, how:
         traces: Any = atraces(workflow, [each for each in read.values() if not isinstance(each, str)], **how)
         async with contextlib.aclosing(traces):
             for (_, row_id), each in read.items():
-                trace: Any = None if isinstance(each, str) else await anext(traces)
-                if show and trace is not None:
-                    _show(trace, f"{row_id}: ")
-                error = each if trace is None else trace.error
+                error, given = each, None
+                if not isinstance(each, str):
+                    trace = await anext(traces)
+                    error, given = trace.error, trace.output
+                    if show:
+                        _show(trace, f"{row_id}: ")
                 failed += bool(error)
-                result = {"error": error} if error else {workflow.output.partition(".")[2]: trace.output}
+                result = {"error": error} if error else {workflow.output.partition(".")[2]: given}
                 out.write(json.dumps({"id": row_id, **result}, ensure_ascii=False) + "\n")
     if output:
         click.echo(f"{len(read)} rows, {failed} failed, written to {output}", err=True)
