@@ -119,7 +119,8 @@ def _narrow(workflow: Workflow, step: Step, output: str) -> Step:
     """Return the output's step with the output's type as it was, where that is a choice and the sketch has it wider."""
     step_id, _, name = output.partition(".")
     wanted, given = workflow.output_type, step.gives.get(name) if step.id == step_id else None
-    if given is None or wanted.kind != "choice" or given.kind not in ("text", "choice") or wanted.accepts(given):
+    wider = given is not None and given.kind in ("text", "choice") and not wanted.accepts(given)
+    if wanted.kind != "choice" or not wider or step.frozen:
         return step
     return step.model_copy(update={"gives": {**step.gives, name: wanted}})
 

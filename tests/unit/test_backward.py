@@ -96,7 +96,10 @@ def test_a_tool_at_the_end_hands_the_loss_to_the_call_that_made_its_arguments() 
 
 
 def test_a_call_that_the_loss_and_a_later_call_reach_hears_both() -> None:
-    workflow = flow(call("one", "q"), call("two", "one.out"), tool("do", a="$one.out", b="$two.out"))
+    function = {"calc": {"kind": "function", "function": "m:f"}}
+    do = tool("do", a="$one.out", b="$two.out")
+    workflow = flow(call("one", "q"), call("two", "one.out"), do, tools=function)
+    workflow = flow(*steps, tools={"calc": {"kind": "function", "function": "shop:do"}})
     _, asked, _ = run(traced(workflow))
     assert asked["one"].purpose == "loss_gradient"
     assert heard(asked["one"]).startswith("result:\nOutput: do's\n")
