@@ -99,7 +99,6 @@ def test_a_call_that_the_loss_and_a_later_call_reach_hears_both() -> None:
     function = {"calc": {"kind": "function", "function": "m:f"}}
     do = tool("do", a="$one.out", b="$two.out")
     workflow = flow(call("one", "q"), call("two", "one.out"), do, tools=function)
-    workflow = flow(*steps, tools={"calc": {"kind": "function", "function": "shop:do"}})
     _, asked, _ = run(traced(workflow))
     assert asked["one"].purpose == "loss_gradient"
     assert heard(asked["one"]).startswith("result:\nOutput: do's\n")
