@@ -27,7 +27,7 @@ def start_of(task: Task, folder: Path, given: Workflow | Path | None, model: str
 
 def bounded(workflow: Workflow, task: Task) -> Workflow:
     """Return the workflow with the models' bounds for replies written into calls that have none."""
-    specs = {spec.name: spec for spec in (task.models.task, task.models.meta, task.models.judge) if spec}
+    specs = {spec.name: spec for spec in task.models.specs}
     bounds = {
         call.id: {"max_tokens": spec.max_tokens}
         for call in workflow.calls

@@ -234,7 +234,7 @@ def named_by(task: Task) -> Trusted:
 
 def _specs(task: Task, start: Workflow) -> list[ModelSpec]:
     """Return the models that a run may ask: those of the task and those that the start names."""
-    specs = [spec for spec in (task.models.task, task.models.meta, task.models.judge) if spec]
+    specs = task.models.specs
     known = {spec.name for spec in specs}
     return [*specs, *(ModelSpec(name=name) for name in workflow_models(start) if name not in known)]
 

@@ -89,6 +89,11 @@ class Models(Value):
     meta: ModelRef | None = None
     judge: ModelRef | None = None
 
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """The models that are named, by role in the order task, meta, judge."""
+        return tuple(spec for spec in (self.task, self.meta, self.judge) if spec is not None)
+
     def of(self, role: Literal["task", "meta", "judge"]) -> ModelSpec:
         """Return the model of a role."""
         return getattr(self, role) or self.task

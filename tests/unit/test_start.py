@@ -11,12 +11,14 @@ import pytest
 
 import flowbot
 from flowbot import InputError, Options
+from flowbot.faces.cli import code_of as code_of_line
 from flowbot.faces.start import bounded, direct, start_of
 from flowbot.faces.wiring import code_of
 from flowbot.models.shelf import open_shelf
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.document import write_workflow
 from tests import worlds
+from tests.servers import Answer, serving
 from tests.sessions import call, flow, tool
 from tests.worlds import World
 
@@ -117,3 +119,14 @@ def test_the_seconds_of_earlier_stretches_count(monkeypatch: pytest.MonkeyPatch,
     sent = len(world.requests)
     assert flowbot.induce(worlds.task(), **how).ended == "budget"
     assert len(world.requests) == sent
+
+
+def test_run_takes_model_settings_from_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(lambda body, index: Answer(text=str(body.get("top_k")))) as server:
+        spec = {"name": "vllm:m", "extra_body": {"top_k": 7}}
+        task = worlds.write_task(tmp_path, models={"task": spec})
+        (tmp_path / "w.yaml").write_text(write_workflow(worlds.start(models={"task": "vllm:m"})), encoding="utf-8")
+        asked = ["run", str(tmp_path / "w.yaml"), "--input", "q=item 1", "--base-url", server.url]
+        assert code_of_line([*asked, "--task", str(task)]) == 0
+        assert code_of_line(asked) == 0
+    assert capsys.readouterr().out.split() == ["7", "None"]

@@ -18,6 +18,7 @@ from flowbot.faces.cli.shared import FILE, model_options
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="One input; repeat for each.")
 @click.option("--inputs", "rows", type=FILE, help="JSONL or CSV: one set of inputs a row.")
 @click.option("--output", type=FILE, help="Where the output goes; of rows, as JSONL [default: standard output].")
+@click.option("--task", type=FILE, help="Task file with settings for the models that the workflow names.")
 @click.option("--trust", is_flag=True, help="Import the modules that the workflow's tools name.")
 @click.option("--trace", is_flag=True, help="Show on standard error what every step gave.")
 @model_options
@@ -30,7 +31,7 @@ def command(
     """
     from flowbot.errors import InputError
     from flowbot.faces.loop import start_loop
-    from flowbot.store.files import load_workflow
+    from flowbot.store.files import load_task, load_workflow
     from flowbot.task.task import ModelSpec
     from flowbot.workflow.graph import rebuild
 
@@ -43,8 +44,9 @@ def command(
         raise InputError(f"give either {wants} or --inputs FILE", workflow.name)
     if rows is not None and output is not None and output.resolve() == rows.resolve():
         raise InputError("the output would write over the inputs", "--output", "name another file")
+    models = load_task(how["task"])[0].models.specs if how["task"] else ()
     how = {"base_url": how["base_url"], "concurrency": how["concurrency"] or 16, "trust": how["trust"]}
-    how["folder"] = workflow.resolve().parent
+    how |= {"folder": workflow.resolve().parent, "models": models}
     if rows is not None:
         return start_loop(_many(made, rows, output, trace, how))
     return start_loop(_one(made, _pairs(inputs), output, trace, how))
