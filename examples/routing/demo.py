@@ -24,8 +24,7 @@ async def demo() -> None:
     task, began = HERE / "task.yaml", time.monotonic()
     with Progress(stream=sys.stderr) as progress:
         result = await ainduce(task, run=HERE / "runs" / "demo", heard=progress.heard)
-        progress.heard({"kind": "phase", "phase": "careful.yaml on test", "calls": {"task": 80}})
-        careful = await aevaluate(load(HERE / "careful.yaml"), task, split="test")
+        careful = await aevaluate(load(HERE / "careful.yaml"), task, split="test", heard=progress.heard)
     row = ResultRow("careful.yaml, by hand", careful.mean, len(careful.scores))
     print_result(result, more={"test": [row]})
     print(f"{time.monotonic() - began:.0f} seconds after the model was there")

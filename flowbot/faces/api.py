@@ -197,10 +197,11 @@ async def aevaluate(
     metric: Function | None = None,
     tools: Functions | None = None,
     options: Options | None = None,
+    heard: Heard = lambda event: None,
 ) -> Evaluation:
     """Score a workflow on one split of a task's data with its metric (or a function of yours).
 
-    Raises `InputError` and `EndpointError`.
+    `heard` is told of the session and the stage, for a view of it. Raises `InputError` and `EndpointError`.
     """
     options = options or Options()
     made, folder = (task, Path.cwd()) if isinstance(task, Task) else load_task(Path(task))
@@ -224,6 +225,9 @@ async def aevaluate(
         functions=functions,
         folder=folder,
     ) as session:
+        heard({"kind": "open", "state": session, "resumed": False})
+        calls = {"task": len(found.splits[split]) * len(workflow.calls)}
+        heard({"kind": "phase", "phase": f"{workflow.name} on {split}", "calls": calls})
         workers = InProcess(session, 2 * made.concurrency, opened, metric_identity(made, opened))
         traces = [trace async for trace in workers.evaluate(workflow, found.splits[split], split)]
         scores = [trace.score.value if trace.score else 0.0 for trace in traces]

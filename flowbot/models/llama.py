@@ -218,9 +218,9 @@ def tighten(grammar: str) -> str:
 
 def _library() -> Any:
     require()
-    # threads that wait must sleep: spinning ones take the cores from everything else in the process
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait by turning starve a busy machine,
-    os.environ.setdefault("GOMP_SPINCOUNT", "200")  # and threads that sleep at once cost a third of the speed
+    # threads that spin while they wait starve a busy machine; threads that sleep at once cost a third of the speed
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "200")
     return importlib.import_module("xllamacpp")
 
 
