@@ -73,7 +73,8 @@ class Wrapped:
                 value = await value
         except (Exception, SystemExit) as error:
             what = f"the metric '{name}' broke on example '{example.id}': {type(error).__name__}: {error}"
-            raise InputError(what, mend="mend the metric; what is paid for is kept") from error
+            mend = "mend the metric and start a new run (--run DIR): scores of two metrics never mix"
+            raise InputError(what, mend=mend) from error
         if isinstance(value, Score):
             return value
         if isinstance(value, bool | int | float) and 0 <= value <= 1:

@@ -70,7 +70,7 @@ def test_a_function_that_breaks_is_an_error_in_words() -> None:
 
     with pytest.raises(InputError, match="the metric 'mine' broke on example 'e1': ZeroDivisionError") as error:
         score(Wrapped(mine))
-    assert "what is paid for is kept" in error.value.mend
+    assert "start a new run" in error.value.mend
 
 
 @pytest.mark.parametrize(
