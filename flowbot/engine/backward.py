@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flowbot.engine.meta import Meta
 from flowbot.engine.tasks import end
 from flowbot.engine.trace import StepTrace, Trace
+from flowbot.workflow.draw import outline
 from flowbot.workflow.fields import TEXT, Json, as_text
 from flowbot.workflow.steps import Call, ToolStep
 
@@ -90,7 +91,7 @@ async def sketch_gradient(trace: Trace, meta: Meta) -> Gradient | None:
     values = await meta.ask(
         "workflow_gradient",
         [
-            ("workflow", meta.sketch_text(trace.workflow)),
+            ("workflow", outline(trace.workflow)),
             ("inputs", _short(dict(trace.example.inputs))),
             ("steps", steps),
             ("result", loss_of(trace).critique),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import NoReturn
 
 from flowbot.engine.ports import Message, Reply, Request, Session
 from flowbot.money import Usage
-from flowbot.workflow.fields import FieldType, Json, Misfit, as_text
+from flowbot.workflow.fields import FieldType, Json, Misfit, as_text, finite_number, refuse_constant
 
 LONGEST_BROKEN = 20_000  # characters of broken JSON that are mended: the time grows with length times depth
 DEEPEST = 100  # brackets that stand open in broken JSON that is mended
@@ -221,15 +219,4 @@ def _depth(text: str) -> int:
     return max(accumulate(steps), default=0)
 
 
-def _refused(word: str) -> NoReturn:
-    raise Misfit(f"{word} is no JSON; write null or a number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise Misfit(f"the number {digits[:60]} is too large")
-    return value
-
-
-_STRICT = json.JSONDecoder(parse_constant=_refused, parse_float=_finite)
+_STRICT = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_number)

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 from flowbot.engine.chat import Ask, CheckFailed, Gives, Sections, exchange
 from flowbot.engine.ports import Message, Request, Session
-from flowbot.workflow.draw import outline
 from flowbot.workflow.fields import Json, as_text
-from flowbot.workflow.graph import Workflow
 
 Check = Callable[[Mapping[str, Json]], str]  # what is wrong with the values, empty where nothing is
 
@@ -57,10 +55,6 @@ class Meta:
         )
         answer = await exchange(ask, self.session, template)
         return answer.values
-
-    def sketch_text(self, workflow: Workflow) -> str:
-        """Return the workflow's structure in words, without prompts."""
-        return outline(workflow)
 
 
 @dataclass(frozen=True)

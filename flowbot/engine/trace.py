@@ -49,6 +49,11 @@ class Trace:
         """The tape by step id."""
         return {step.path: step for step in self.steps}
 
+    @property
+    def points(self) -> float:
+        """The score's number, 0 where there is none."""
+        return self.score.value if self.score else 0.0
+
     def scored(self, score: Score) -> Trace:
         """Return the trace with its score."""
         return replace(self, score=score)

@@ -230,7 +230,7 @@ async def aevaluate(
         heard({"kind": "phase", "phase": f"{workflow.name} on {split}", "calls": calls})
         workers = InProcess(session, 2 * made.concurrency, opened, metric_identity(made, opened))
         traces = [trace async for trace in workers.evaluate(workflow, found.splits[split], split)]
-        scores = [trace.score.value if trace.score else 0.0 for trace in traces]
+        scores = [trace.points for trace in traces]
         return Evaluation(workflow, scores, traces, session.ledger)
 
 

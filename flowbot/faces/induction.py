@@ -115,7 +115,7 @@ async def _open_seal(place: Site, lab: Lab, ending: Ending) -> Comparison | None
         lab.admit_test(best)
         for workflow in [lab.start] if best.id == lab.start.id else [lab.start, best]:
             traces = [trace async for trace in place.workers.evaluate(workflow, test, "test")]
-            rows.append([trace.score.value if trace.score else 0.0 for trace in traces])
+            rows.append([trace.points for trace in traces])
     except BudgetReached as reached:
         ending.untested = reached
         ending.notes.append(f"the test split was not scored: {reached}")

@@ -112,8 +112,7 @@ class Lab:
         self.stages.end_stage()
         self.heard({"kind": "phase", "phase": phase, "calls": dict(calls)})
         purse = self.stages.purse
-        wanted = sum((self._estimate(purpose, count) for purpose, count in calls.items()), Usage())
-        purse.budget.check(purse.settled, wanted + self._kept_back())
+        purse.budget.check(purse.settled, self._wanted(calls) + self._kept_back())
         bound = purse.budget.seconds
         if bound is not None and self.clock() >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
@@ -123,8 +122,10 @@ class Lab:
         calls = self.runs(self.test_size, self.start, *([best] if best.id != self.start.id else []))
         self.heard({"kind": "phase", "phase": "test", "calls": calls})
         purse = self.stages.purse
-        wanted = sum((self._estimate(purpose, count) for purpose, count in calls.items()), Usage())
-        purse.budget.check(purse.settled, wanted)
+        purse.budget.check(purse.settled, self._wanted(calls))
+
+    def _wanted(self, calls: Mapping[str, int]) -> Usage:
+        return sum((self._estimate(purpose, count) for purpose, count in calls.items()), Usage())
 
     def _estimate(self, purpose: str, count: int) -> Usage:
         line = self.stages.ledger.lines.get(purpose)
@@ -149,13 +150,13 @@ class Lab:
         """Return the scored traces of a workflow on examples, in their order."""
         return [trace async for trace in self.workers.evaluate(workflow, examples, draw)]
 
-    async def measure(self, candidate: Candidate, split: str = "val", count: int | None = None) -> Row:
-        """Return a candidate's row on a split (its first `count` examples); paid once, whoever asks again."""
+    async def measure(self, candidate: Candidate, split: str = "val") -> Row:
+        """Return a candidate's row on a split; paid once, whoever asks again."""
         await self.enter(candidate)
-        examples = {"train": self.train, "val": self.val}[split][:count]
+        examples = {"train": self.train, "val": self.val}[split]
         self.admit(self.runs(len(examples), candidate.workflow), f"{split} of {candidate.id[:6]}")
         traces = await self.run(candidate.workflow, examples, split)
-        row = Row(candidate, split, tuple(trace.score.value if trace.score else 0.0 for trace in traces))
+        row = Row(candidate, split, tuple(trace.points for trace in traces))
         failed = sum(1 for trace in traces if trace.error)
         scores = [[trace.example.id, value] for trace, value in zip(traces, row.scores, strict=True)]
         await self.tell("row", candidate=candidate.id, split=split, mean=row.mean, failed=failed, scores=scores)

@@ -117,7 +117,7 @@ async def _raced(lab: Lab, children: Sequence[Workflow], items: Sequence[Example
         lab.admit(lab.runs(len(rung), *left), f"race of {len(left)} sets of demos")
         runs = await together([lab.run(child, rung, "demos") for child in left])
         for child, traces in zip(left, runs, strict=True):
-            scores[child.id] += [trace.score.value if trace.score else 0.0 for trace in traces]
+            scores[child.id] += [trace.points for trace in traces]
         means = {child.id: sum(scores[child.id]) / len(scores[child.id]) for child in left}
         await lab.tell("race", items=start + len(rung), means=means)
         left.sort(key=lambda child: -means[child.id])  # a stable sort: ties go to the earlier set

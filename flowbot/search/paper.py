@@ -90,7 +90,7 @@ async def bilevel(
 
 
 async def _tell_step(lab: Lab, name: str, traces: Sequence[Trace], old: Workflow, new: Workflow) -> None:
-    mean = sum(trace.score.value if trace.score else 0.0 for trace in traces) / len(traces)
+    mean = sum(trace.points for trace in traces) / len(traces)
     await lab.tell("step", name=name, batch_mean=mean, workflow=new.id, changed=diff(old, new))
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from flowbot.errors import InputError
 from flowbot.names import nearest
-from flowbot.workflow.fields import Json, is_list, is_map
+from flowbot.workflow.fields import Json, finite_number, is_list, is_map, refuse_constant
 
 Rows = Generator["Row", None, None]
 
@@ -130,7 +130,7 @@ def _jsonl(path: Path, name: str) -> Rows:
 def _object(line: str, where: str) -> dict[str, Json]:
     mend = "write one JSON object a line"
     try:
-        value = json.loads(line, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(line, object_pairs_hook=_unique, parse_constant=refuse_constant, parse_float=finite_number)
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON at column {error.colno}: {error.msg}", where, mend) from None
     except RecursionError:
@@ -185,17 +185,6 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 def _first_twice(names: Sequence[str]) -> str | None:
     return next((name for index, name in enumerate(names) if name in names[:index]), None)
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON; write null or a number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError(f"the number {digits} is too large")
-    return value
 
 
 def _csv(path: Path, name: str, delimiter: str) -> Rows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 from flowbot.names import nearest
 
@@ -37,6 +38,19 @@ class FieldError(ValueError):
 
 class Misfit(ValueError):
     """A value that does not fit its field's type; the text says what was expected."""
+
+
+def refuse_constant(word: str) -> NoReturn:
+    """Refuse NaN and Infinity where JSON is read (`parse_constant`)."""
+    raise Misfit(f"{word} is no JSON; write null or a number")
+
+
+def finite_number(digits: str) -> float:
+    """Read a number where JSON is read (`parse_float`), and refuse one that is too large to be finite."""
+    value = float(digits)
+    if math.isinf(value):
+        raise Misfit(f"the number {digits[:60]} is too large")
+    return value
 
 
 @dataclass(frozen=True)
