@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from flowbot.faces.wiring import Site, read_problem, site
+from flowbot.faces.problem import read_problem
+from flowbot.faces.wiring import Site, site
 from flowbot.money import Budget, Ledger
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.moves import try_moves

@@ -14,15 +14,20 @@ from flowbot.engine.trace import StepTrace, Trace, fault
 from flowbot.task.data import Example
 from flowbot.workflow.blocks import Step
 from flowbot.workflow.body import StepList
+from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 
 
-async def forward(workflow: Workflow, example: Example, session: Session, draw: str = "") -> Trace:
+async def forward(
+    workflow: Workflow, example: Example, session: Session, draw: str = "", given: Given | None = None
+) -> Trace:
     """Return the trace of one run. A failing step ends the example with its reason; what it does not reach still runs.
 
-    Raises `EndpointError`, `SandboxError` and `BudgetReached` only: everything else that goes wrong is data.
+    The steps that `given` names do not run, in bodies neither: each gives the values that stand there for its fields,
+    in every turn, sample and item. (A vote's judge always runs.) Raises `EndpointError`, `SandboxError` and
+    `BudgetReached` only: everything else that goes wrong is data.
     """
-    scene = Scene(workflow, session, draw, play, dict(example.inputs))
+    scene = Scene(workflow, session, draw, play, dict(example.inputs), held=given or {})
     tape = await play(workflow, scene)
     steps = tuple(tape.values())
     failed = fault(tape)
@@ -39,8 +44,9 @@ async def play(steps: StepList, scene: Scene) -> dict[str, StepTrace]:
     async def run(step: Step) -> None:
         for before in steps.upstream[step.id]:
             await running[before]
-        if all(before in tape and not tape[before].error for before in steps.upstream[step.id]):
-            tape[step.id] = done = await RUN[step.kind](step, scene)
+        held = step.id in scene.held
+        if held or all(before in tape and not tape[before].error for before in steps.upstream[step.id]):
+            tape[step.id] = done = _held(step, scene) if held else await RUN[step.kind](step, scene)
             scene.values.update({f"{step.id}.{name}": value for name, value in done.gives.items()})
 
     if len(steps.steps) == 1:
@@ -56,6 +62,13 @@ async def play(steps: StepList, scene: Scene) -> dict[str, StepTrace]:
     return {step.id: tape[step.id] for step in steps.steps if step.id in tape}
 
 
+def _held(step: Step, scene: Scene) -> StepTrace:
+    """Return the part of a step whose values are given; it read what was there by then."""
+    reads = {source: scene.values[source] for source in step.sources if source in scene.values}
+    return StepTrace(scene.at + step.id, reads, scene.held[step.id])
+
+
+Given = Mapping[str, Mapping[str, Json]]  # by step id, the values of its fields
 Runner = Callable[..., Awaitable[StepTrace]]
 RUN: Mapping[str, Runner] = {
     "call": run_call,

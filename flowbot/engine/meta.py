@@ -33,17 +33,17 @@ class Meta:
         return replace(self, draw=draw)
 
     async def ask(
-        self, purpose: str, sections: Sections, gives: Gives, check: Check | None = None
+        self, purpose: str, sections: Sections, gives: Gives, check: Check | None = None, prompt: str = ""
     ) -> Mapping[str, Json] | None:
         """Make one meta call; return its values, or None where no usable reply came.
 
         `check` says what is wrong with values that fit their types; its words go back to the model once, as the one
-        repair a reply may get.
+        repair a reply may get. `prompt` names the meta prompt where a purpose has several.
         """
         cut = [(label, clipped(as_text(value), self.clip)) for label, value in sections]
         if self.description:
             cut = [("task", clipped(self.description, self.clip)), *cut]
-        ask = _Checked(self.prompts[purpose], cut, gives, check=check)
+        ask = _Checked(self.prompts[prompt or purpose], cut, gives, check=check)
         template = Request(
             self.model,
             _NONE,

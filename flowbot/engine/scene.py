@@ -19,7 +19,8 @@ class Scene:
 
     `at` is the path that leads into the body, `repeat` tells samples and turns of the same step apart where they may
     differ, `temperature` is that of calls that name none, `shuffle` the sample that shows its demos in an order of
-    its own (0: as they stand), and `play` runs the steps of a body.
+    its own (0: as they stand), and `play` runs the steps of a body. The steps in `held` do not run: they give the
+    values that stand there.
     """
 
     workflow: Workflow
@@ -31,6 +32,7 @@ class Scene:
     repeat: str = ""
     temperature: float = 0.0
     shuffle: int = 0
+    held: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
 
     def inside(self, place: str, values: Mapping[str, Json], **changes: str | float) -> Scene:
         """Return the scene of a body: it sees what is here, and what it gives stays within."""

@@ -13,18 +13,9 @@ from flowbot.errors import InputError
 from flowbot.faces.induction import Heard, Result, run_induction
 from flowbot.faces.loop import run_now
 from flowbot.faces.options import Options
+from flowbot.faces.problem import completed, filled, metric_identity, named_by, read_problem
 from flowbot.faces.rundir import RunDir
-from flowbot.faces.wiring import (
-    completed,
-    filled,
-    metric_identity,
-    named_by,
-    open_session,
-    open_toolbox,
-    read_problem,
-    told,
-    workflow_models,
-)
+from flowbot.faces.wiring import open_session, open_toolbox, told, workflow_models
 from flowbot.money import Ledger
 from flowbot.store.files import load_task, load_workflow, read_text, write_text
 from flowbot.store.splits import Data, load_splits, splits_of

@@ -9,7 +9,8 @@ from pathlib import Path
 from flowbot.document import read_document
 from flowbot.errors import InputError
 from flowbot.faces.cost import LONG, SHORT, TEXT, asked, models_of, unpaid, usage_of
-from flowbot.faces.wiring import IN_SANDBOX, named_by
+from flowbot.faces.problem import named_by
+from flowbot.faces.wiring import IN_SANDBOX
 from flowbot.models.price import price_of
 from flowbot.money import Usage
 from flowbot.store.files import load_workflow, read_text

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from flowbot.faces.cost import LONG, SHORT, asked, check_provider, unpaid
-from flowbot.faces.wiring import Problem
+from flowbot.faces.problem import Problem
 from flowbot.models.price import price_of
 from flowbot.money import Price, Usage
 from flowbot.search.induce import RECIPES

@@ -12,9 +12,10 @@ from flowbot import __version__
 from flowbot.document import write_document
 from flowbot.engine.ports import EndpointError, SandboxError
 from flowbot.errors import InputError
+from flowbot.faces.problem import Problem
 from flowbot.faces.report import write_report
 from flowbot.faces.rundir import RunDir
-from flowbot.faces.wiring import Journal, Problem, Site, site
+from flowbot.faces.wiring import Journal, Site, site
 from flowbot.models.secrets import scrub
 from flowbot.money import BudgetReached, Ledger, Line
 from flowbot.search.compare import Comparison, compare

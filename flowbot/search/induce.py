@@ -1,8 +1,8 @@
-"""The loop that all recipes share: search until done, stopped or at the wall, and say what came of it."""
+"""Induction by a recipe: the loop that all recipes share, and what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from flowbot.errors import InputError
 from flowbot.money import BudgetReached
 from flowbot.names import nearest
-from flowbot.search.lab import Lab, Row
+from flowbot.search.lab import Lab, Outcome, Row
 from flowbot.search.paper import PaperSettings, expected_calls, paper
+from flowbot.search.policies import Policies, search
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import plain_workflow, problems_of
 from flowbot.workflow.value import Value
@@ -20,27 +21,35 @@ from flowbot.workflow.value import Value
 
 @dataclass(frozen=True)
 class Recipe:
-    """A search strategy: its settings, the search itself, and how many calls it expects to make.
+    """A search strategy: its settings, its policies, and how many calls it expects to make.
 
     `expected(settings, train, val, calls, later)` gives calls by purpose for a workflow of so many calls before and
     after the edits.
     """
 
     settings: type[Value]
-    search: Callable[[Lab, Any], Awaitable[None]]
+    policies: Callable[[Lab, Any], Policies]
     expected: Callable[..., Mapping[str, int]]
 
 
-RECIPES: Mapping[str, Recipe] = {"paper": Recipe(PaperSettings, paper, expected_calls)}
+RECIPES: Mapping[str, Recipe] = {
+    "paper": Recipe(PaperSettings, paper, expected_calls),
+}
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search ended with: the best row, and why it ended (`done` or `budget`, with the reason in words)."""
+    """What a search ended with: the best row, and why it ended (`done` or `budget`, with the reason in words).
+
+    `outcome` says how the best was tested at the end, where the recipe does that; `front` are the rows that no other
+    beats on score and cost, the cheapest first.
+    """
 
     best: Row | None
     ended: str
     why: str = ""
+    outcome: Outcome | None = None
+    front: tuple[Row, ...] = ()
 
 
 def recipe_settings(name: str, settings: Mapping[str, Json]) -> Value:
@@ -72,8 +81,14 @@ async def induce(lab: Lab, recipe: str, settings: Value) -> Found:
         val=len(lab.val),
         seed=lab.seed,
     )
+    policies = RECIPES[recipe].policies(lab, settings)
+    ended, why = "done", ""
     try:
-        await RECIPES[recipe].search(lab, settings)
+        why = await search(lab, policies)
     except BudgetReached as reached:
-        return Found(lab.best, "budget", str(reached))
-    return Found(lab.best, "done")
+        ended, why = "budget", str(reached)
+    try:
+        await policies.finish.close(lab, ended)
+    except BudgetReached as reached:
+        ended, why = "budget", str(reached)
+    return Found(lab.best, ended, why, lab.outcome, lab.front)

@@ -15,15 +15,25 @@ from flowbot.task.data import Example
 from flowbot.workflow.graph import Bounds, Workflow, plain_workflow
 from flowbot.workflow.requests import requests
 
+KEPT = 0.4  # of each bound, at most, for confirmation and test
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A workflow with its parent, the edits that made it and the hypothesis behind them."""
+    """A workflow with its parent, the edits that made it and the hypothesis behind them.
+
+    `operator` proposed it for `clusters` of failures, at the price of `paid`; `flips` are the ids of the train examples
+    that it is predicted to mend.
+    """
 
     workflow: Workflow
     parent: str | None = None
     edits: tuple[str, ...] = ()
     hypothesis: str = ""
+    operator: str = ""
+    clusters: tuple[str, ...] = ()
+    flips: tuple[str, ...] = ()
+    paid: Usage = Usage()
 
     @property
     def id(self) -> str:
@@ -33,16 +43,40 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Row:
-    """A candidate's scores on one split, in the order of its examples."""
+    """A candidate's scores on one split, in the order of its examples; `cost` is the mean of one (see `Lab.cost`)."""
 
     candidate: Candidate
     split: str
     scores: tuple[float, ...]
+    cost: float = 0.0
 
     @property
     def mean(self) -> float:
         """The mean score."""
         return sum(self.scores) / len(self.scores)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one run of a workflow on one example came to: its score, its cost (see `Lab.cost`), whether it failed."""
+
+    score: float
+    cost: float
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a tested search ended. `decision` is `confirmed` (the finalist beat the start on examples that nobody saw),
+    `undecided` (it did not, and the start stays), `unconfirmed` (there was nothing to confirm it on), or `start`
+    (nothing beat the start). `comparison` is that of start and finalist, `tested` counts the children that were raced.
+    """
+
+    decision: str
+    why: str
+    finalist: Candidate | None = None
+    comparison: Comparison | None = None
+    tested: int = 0
 
 
 class Stages(Protocol):
@@ -62,7 +96,10 @@ class Lab:
     """Everything a recipe may touch. It has no test split: law 5 holds because there is nothing to read.
 
     `guard` says what is wrong with a prompt's text (law 10); `bounds` hold for every workflow that an edit makes;
-    `judge_calls` are the metric's own calls for one score;
+    `kinds` are the kinds of step that a sketch may draw beside calls and tool steps; `models` are those that a step may
+    be answered by; `watched` are the examples that may not get worse;
+    `judge_calls` are the metric's own calls for one score; `kept_runs` are runs of one workflow that are kept back for
+    what ends the search;
     `clock` gives the seconds of the run; `heard` is told of every event for faces to show.
     """
 
@@ -76,14 +113,21 @@ class Lab:
     journal: Journal
     guard: Callable[[str], str]
     bounds: Bounds = field(default_factory=Bounds)
+    kinds: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    watched: tuple[Example, ...] = ()
     seed: int = 0
     judge_calls: int = 0
     test_size: int = 0
+    kept_runs: int = 0
     clock: Callable[[], float] = lambda: 0.0
     heard: Callable[[Mapping[str, Any]], None] = lambda event: None
     best: Row | None = None
     first: Row | None = None
+    outcome: Outcome | None = None
+    front: tuple[Row, ...] = ()
     known: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
+    marks: dict[tuple[str, str], dict[str, Mark]] = field(default_factory=dict[tuple[str, str], "dict[str, Mark]"])
 
     async def tell(self, kind: str, **facts: Any) -> None:
         """Write one event to the journal and show it."""
@@ -103,22 +147,32 @@ class Lab:
             parent=candidate.parent,
             edits=list(candidate.edits),
             hypothesis=candidate.hypothesis,
+            **_origin(candidate),
         )
         return candidate
 
-    def admit(self, calls: Mapping[str, int], phase: str) -> None:
+    def admit(self, calls: Mapping[str, int], phase: str, *, last: bool = False) -> None:
         """Begin a stage of so many calls by purpose; raise `BudgetReached` where it does not fit.
 
-        The estimate goes by what calls of that purpose cost so far; what the final test needs is kept back, up to
-        30 % of each bound.
+        The estimate goes by what calls of that purpose cost so far. What the end of the search needs (`kept_runs`) is
+        kept back, unless this is the `last` stage, and what the final test needs, in all up to 40 % of each bound.
         """
         self.stages.end_stage()
         self.heard({"kind": "phase", "phase": phase, "calls": dict(calls)})
         purse = self.stages.purse
-        purse.budget.check(purse.settled, self._wanted(calls) + self._kept_back())
+        kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
+        purse.budget.check(purse.settled, self._wanted(calls) + kept)
         bound = purse.budget.seconds
-        if bound is not None and self.clock() >= bound:
+        if bound is not None and self.clock() + self._seconds(kept.calls, bound) >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
+
+    def affords(self, calls: Mapping[str, int], share: float) -> bool:
+        """Tell whether so many calls more keep the run within a share of its money, tokens and calls."""
+        budget = self.stages.purse.budget
+        used, wanted = self.stages.purse.settled, self._wanted(calls)
+        bounds = ((budget.calls, used.calls + wanted.calls), (budget.tokens, used.tokens + wanted.tokens))
+        money = budget.usd is None or ((used.usd or 0.0) + (wanted.usd or 0.0)) <= share * budget.usd
+        return money and all(bound is None or asked <= share * bound for bound, asked in bounds)
 
     def admit_test(self, best: Workflow) -> None:
         """Begin the final test of start and best; raise `BudgetReached` where it does not fit as a whole."""
@@ -136,13 +190,20 @@ class Lab:
             return Usage(calls=count)
         return _times(line.usage, count / line.requests)  # with the repairs and tool turns that they bring
 
-    def _kept_back(self) -> Usage:
+    def _kept_back(self, examples: int) -> Usage:
+        """Return what running the start and the best on so many examples takes, up to 40 % of each bound."""
         budget = self.stages.purse.budget
-        need = self._estimate("task", 2 * self.test_size)
-        usd = min(need.usd or 0.0, 0.3 * budget.usd) if budget.usd else 0.0
-        calls = min(need.calls, int(0.3 * budget.calls)) if budget.calls else 0
-        tokens = min(need.tokens, int(0.3 * budget.tokens)) if budget.tokens else 0
-        return Usage(calls=calls, input_tokens=tokens, usd=usd)
+        best = self.best.candidate.workflow if self.best else self.start
+        need = self._wanted(self.runs(examples, self.start, best))
+        usd = min(need.usd or 0.0, KEPT * budget.usd) if budget.usd else 0.0
+        calls = min(need.calls, int(KEPT * budget.calls)) if budget.calls else need.calls
+        tokens = min(need.tokens, int(KEPT * budget.tokens)) if budget.tokens else 0
+        return Usage(calls=calls if budget.calls or budget.seconds else 0, input_tokens=tokens, usd=usd)
+
+    def _seconds(self, calls: int, bound: float) -> float:
+        """Return how long calls take at the pace so far, up to 40 % of the bound."""
+        done = self.stages.purse.settled.calls
+        return min(KEPT * bound, calls * self.clock() / done) if done else 0.0
 
     def runs(self, count: int, *workflows: Workflow) -> dict[str, int]:
         """Return the requests by purpose of running workflows on so many examples each, at most; scores included."""
@@ -153,16 +214,40 @@ class Lab:
         """Return the scored traces of a workflow on examples, in their order."""
         return [trace async for trace in self.workers.evaluate(workflow, examples, draw)]
 
+    def cost(self, usage: Usage) -> float:
+        """Return the price of usage in dollars; where it is not known or nothing, input tokens + 4 x output tokens."""
+        return usage.usd or float(usage.input_tokens + 4 * usage.output_tokens)
+
+    def unknown(self, workflow: Workflow, examples: Sequence[Example], draw: str) -> list[Example]:
+        """Return the examples that a workflow has no mark on yet, at a draw."""
+        known = self.marks.get((workflow.id, draw), {})
+        return [example for example in examples if example.id not in known]
+
+    async def mark(self, workflow: Workflow, examples: Sequence[Example], draw: str) -> list[Mark]:
+        """Return a workflow's marks on examples, in their order; it is run on those that it has none on yet."""
+        known = self.marks.setdefault((workflow.id, draw), {})
+        for trace in await self.run(workflow, self.unknown(workflow, examples, draw), draw):
+            known[trace.example.id] = Mark(trace.points, self.cost(trace.usage), bool(trace.error))
+        return [known[example.id] for example in examples]
+
     async def measure(self, candidate: Candidate, split: str = "val") -> Row:
         """Return a candidate's row on a split; paid once, whoever asks again."""
         await self.enter(candidate)
         examples = {"train": self.train, "val": self.val}[split]
-        self.admit(self.runs(len(examples), candidate.workflow), f"{split} of {candidate.id[:6]}")
-        traces = await self.run(candidate.workflow, examples, split)
-        row = Row(candidate, split, tuple(trace.points for trace in traces))
-        failed = sum(1 for trace in traces if trace.error)
-        scores = [[trace.example.id, value] for trace, value in zip(traces, row.scores, strict=True)]
-        await self.tell("row", candidate=candidate.id, split=split, mean=row.mean, failed=failed, scores=scores)
+        left = self.unknown(candidate.workflow, examples, split)
+        self.admit(self.runs(len(left), candidate.workflow), f"{split} of {candidate.id[:6]}")
+        return await self.row(candidate, await self.mark(candidate.workflow, examples, split), split)
+
+    async def row(self, candidate: Candidate, marks: Sequence[Mark], split: str = "val") -> Row:
+        """Return the row that marks on a whole split are, and write it to the journal."""
+        examples = {"train": self.train, "val": self.val}[split]
+        cost = sum(mark.cost for mark in marks) / len(marks)
+        row = Row(candidate, split, tuple(mark.score for mark in marks), cost)
+        failed = sum(mark.failed for mark in marks)
+        scores = [[example.id, mark.score] for example, mark in zip(examples, marks, strict=True)]
+        await self.tell(
+            "row", candidate=candidate.id, split=split, mean=row.mean, failed=failed, scores=scores, cost=cost
+        )
         return row
 
     async def keep(self, row: Row, why: str, comparison: Comparison | None = None) -> None:
@@ -175,6 +260,20 @@ class Lab:
     def compared(self, old: Row, new: Row) -> Comparison:
         """Compare two rows on the same examples; the draws come from the run's seed."""
         return compare(old.scores, new.scores, self.seed)
+
+
+def _origin(candidate: Candidate) -> dict[str, Any]:
+    """Return where a candidate comes from, as far as it is said."""
+    if not candidate.operator:
+        return {}
+    paid = candidate.paid
+    price = {"calls": paid.calls, "tokens": paid.tokens, "usd": paid.usd}
+    return {
+        "operator": candidate.operator,
+        "clusters": list(candidate.clusters),
+        "flips": list(candidate.flips),
+        "paid": price,
+    }
 
 
 def _times(usage: Usage, factor: float) -> Usage:

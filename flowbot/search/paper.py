@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from flowbot.engine.trace import Trace
 from flowbot.engine.update import sketch_gradients, update_prompts, update_sketch
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.moves import race_calls, try_moves
+from flowbot.search.policies import Policies
 from flowbot.task.data import Example
 from flowbot.workflow.draw import diff
 from flowbot.workflow.graph import Workflow
@@ -44,27 +46,64 @@ class PaperSettings(Value):
     meta_clip: Whole = 6000
 
 
-async def paper(lab: Lab, settings: PaperSettings) -> None:
-    """Search by the published recipe; the best on validation is in `lab.best`, at any time.
+def paper(lab: Lab, settings: PaperSettings) -> Policies:
+    """Return the published recipe as policies: an iteration is a batch, and its child is taken on as it comes.
 
-    Every edit of the two loops is taken on as it comes; validation after each batch decides what is kept. Raises
-    `BudgetReached` and `EndpointError`, between decisions only.
+    Validation after each batch decides what is kept; the best on validation is in `lab.best`, at any time.
     """
-    start = await lab.measure(Candidate(lab.start))
-    await lab.keep(start, "the start")
-    workflow = lab.start
-    for number, batch in enumerate(batches(lab.train, settings, lab.seed)):
-        for loop in range(settings.loops):
-            workflow = await bilevel(lab, workflow, batch, settings, f"batch {number + 1}, loop {loop + 1}")
-        row = await lab.measure(Candidate(workflow, lab.start.id, ("textual gradients",), f"batch {number + 1}"))
+    published = Published(settings, list(batches(lab.train, settings, lab.seed)), Candidate(lab.start))
+    return Policies(published, published, published, published, published, published)
+
+
+@dataclass
+class Published:
+    """The policies of the published recipe; `latest` is the workflow that the last batch led to."""
+
+    settings: PaperSettings
+    batches: Sequence[Sequence[Example]]
+    latest: Candidate
+    done: int = 0
+
+    async def plant(self, lab: Lab) -> None:
+        """Measure the start."""
+        await lab.keep(await lab.measure(self.latest), "the start")
+
+    def reason(self, lab: Lab) -> str:
+        """End when all batches of all epochs are through."""
+        left = len(self.batches) - self.done
+        return "" if left else f"all {len(self.batches)} batches are through"
+
+    def choose(self, lab: Lab, number: int) -> Candidate:
+        """Go on from where the last batch led, tested or not."""
+        return self.latest
+
+    async def propose(self, lab: Lab, parent: Candidate, number: int) -> Sequence[Candidate]:
+        """Return the workflow after the two loops on the next batch: every edit is taken on as it comes."""
+        workflow = parent.workflow
+        for loop in range(self.settings.loops):
+            name = f"batch {number}, loop {loop + 1}"
+            workflow = await bilevel(lab, workflow, self.batches[number - 1], self.settings, name)
+        return [Candidate(workflow, lab.start.id, ("textual gradients",), f"batch {number}")]
+
+    async def decide(self, lab: Lab, parent: Candidate, children: Sequence[Candidate], number: int) -> None:
+        """Measure the child on validation; it is the best so far where its mean is higher."""
+        (self.latest,) = children
+        row = await lab.measure(self.latest)
         assert lab.best is not None
+        assert lab.first is not None
         if row.mean > lab.best.mean:
-            await lab.keep(row, f"best on validation after batch {number + 1}", lab.compared(start, row))
-    assert lab.best is not None
-    await lab.tell("part", name="gradients", candidate=lab.best.candidate.id, mean=lab.best.mean)
-    if settings.moves:
-        await try_moves(lab, settings)
-        await lab.tell("part", name="moves", candidate=lab.best.candidate.id, mean=lab.best.mean)
+            await lab.keep(row, f"best on validation after batch {number}", lab.compared(lab.first, row))
+        self.done = number
+
+    async def close(self, lab: Lab, ended: str) -> None:
+        """Try the moves, where there are any and the batches came to their end."""
+        if ended != "done":
+            return
+        assert lab.best is not None
+        await lab.tell("part", name="gradients", candidate=lab.best.candidate.id, mean=lab.best.mean)
+        if self.settings.moves:
+            await try_moves(lab, self.settings)
+            await lab.tell("part", name="moves", candidate=lab.best.candidate.id, mean=lab.best.mean)
 
 
 async def bilevel(

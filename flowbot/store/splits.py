@@ -13,7 +13,7 @@ from flowbot.store.rows import READERS, Row, read_rows
 from flowbot.task.answers import target_error
 from flowbot.task.data import HIDDEN, SPLITS, Example, parsed, split_examples, unfolded
 from flowbot.task.metrics import last_number
-from flowbot.task.task import NamedSplits, SourceSpec, Task
+from flowbot.task.task import FolderSpec, NamedSplits, SourceSpec, Task
 from flowbot.workflow.fields import FieldType, Json, Misfit, as_text, is_map
 from flowbot.workflow.graph import content_hash
 
@@ -22,7 +22,10 @@ HALVES = {"train": 0.5, "val": 0.5}  # how train is dealt where val has to becom
 
 @dataclass(frozen=True)
 class Data:
-    """The examples of a task by split: `train`, `val` and `test`, none of them empty, and what people should know."""
+    """The examples of a task by split: `train`, `val`, `test` and where there is one `guard`, none of them empty.
+
+    `notes` are what people should know about them.
+    """
 
     splits: Mapping[str, tuple[Example, ...]]
     notes: tuple[str, ...] = ()
@@ -38,10 +41,11 @@ def load_splits(task: Task, folder: Path) -> Data:
         raise InputError("the task names no data", "data", "write data: {train: train.jsonl, val: val.jsonl}")
     if isinstance(task.data, SourceSpec):
         return _dealt(task, task.data, folder)
-    sources = {name: source for name in SPLITS if (source := getattr(task.data, name))}
-    limits: Mapping[str, int] = {str(name): count for name, count in task.data.limit.items()}
+    spec = _in_folder(task.data, folder) if isinstance(task.data, FolderSpec) else task.data
+    sources = {name: source for name in SPLITS if (source := getattr(spec, name))}
+    limits: Mapping[str, int] = {str(name): count for name, count in spec.limit.items()}
     rows = {
-        name: read_rows(source, folder, split=name, limit=limits.get(name), config=task.data.config)
+        name: read_rows(source, folder, split=name, limit=limits.get(name), config=spec.config)
         for name, source in sources.items()
     }
     _refuse_same(rows)
@@ -51,7 +55,7 @@ def load_splits(task: Task, folder: Path) -> Data:
 def splits_of(task: Task, data: Mapping[str, Iterable[Mapping[str, Json]]]) -> Data:
     """Return rows that a program gives by split as the task's examples; the same laws as for `load_splits`."""
     limits: Mapping[str, int] = {}
-    if isinstance(task.data, NamedSplits):
+    if isinstance(task.data, NamedSplits | FolderSpec):
         limits = {str(name): count for name, count in task.data.limit.items()}
     rows: dict[str, list[Row]] = {}
     for name, given in data.items():
@@ -59,6 +63,22 @@ def splits_of(task: Task, data: Mapping[str, Iterable[Mapping[str, Json]]]) -> D
             raise InputError(f"unknown split '{name}'{nearest(name, SPLITS)} (splits: {', '.join(SPLITS)})", "data")
         rows[name] = [_row(row, f"{name}:{number}") for number, row in enumerate(given, 1)][: limits.get(name)]
     return _complete(task, _examples(task, rows), {name: name for name in rows})
+
+
+def _in_folder(spec: FolderSpec, folder: Path) -> NamedSplits:
+    """Return the files of a data folder as named splits; raise `InputError` where train or val is missing."""
+    root = folder / spec.folder
+    if not root.is_dir():
+        what = "this is a file, not a folder" if root.exists() else "there is no such folder"
+        raise InputError(what, spec.folder, "name a folder with train.jsonl and val.jsonl, or a file for each split")
+    files = {name: f"{name}.jsonl" for name in SPLITS if (root / f"{name}.jsonl").exists()}
+    missing = next((f"{name}.jsonl" for name in ("train", "val") if name not in files), None)
+    if missing is not None:
+        there = sorted(each.name for each in root.iterdir() if not each.name.startswith("."))
+        what = f"the folder has no {missing}{nearest(missing, there)} (files: {', '.join(there[:20]) or 'none'})"
+        raise InputError(what, spec.folder, "give train.jsonl and val.jsonl, or name a file for each split")
+    named = {name: (Path(spec.folder) / file).as_posix() for name, file in files.items()}
+    return NamedSplits.model_validate(named | {"limit": spec.limit})
 
 
 def data_hash(splits: Mapping[str, Sequence[Example]]) -> str:
@@ -96,23 +116,25 @@ def _dealt(task: Task, spec: SourceSpec, folder: Path) -> Data:
 
 def _complete(task: Task, splits: Mapping[str, tuple[Example, ...]], sources: Mapping[str, str]) -> Data:
     """Return the splits with a test among them, and the notes."""
+    guard = {"guard": splits["guard"]} if splits.get("guard") else {}
     for name in ("train", "val"):
         if not splits.get(name):
             raise InputError(f"the split '{name}' is {'empty' if name in splits else 'missing'}", "data")
     if splits.get("test"):
-        return Data(dict(splits), tuple(_shared(splits)))
+        made = {**{name: splits[name] for name in ("train", "val", "test")}, **guard}
+        return Data(made, tuple(_shared(made)))
     try:
         halves = split_examples(splits["train"], HALVES, task.seed)
     except ValueError:
         what = "one row is too few: there is no test split, so train must be split into train and val"
         raise InputError(what, sources["train"], "give more rows, or a test split") from None
-    made = {**halves, "test": splits["val"]}
+    made = {**halves, "test": splits["val"], **guard}
     note = f"{sources['val']} is kept as the sealed test, {sources['train']} was split into train and val"
     return Data(made, (f"no test split: {note} by seed {task.seed}", *_shared(made)))
 
 
 def _shared(splits: Mapping[str, Sequence[Example]]) -> Iterable[str]:
-    """Tell where examples of val or test have the inputs of an example in a split before them."""
+    """Tell where examples of val, test or guard have the inputs of an example in a split before them."""
     seen: set[str] = set()
     for name in SPLITS:
         keys = [content_hash(dict(example.inputs)) for example in splits.get(name, ())]

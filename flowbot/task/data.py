@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from flowbot.workflow.fields import Json, is_map
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "guard")  # `guard`: examples that may not get worse
 HIDDEN = "tests"  # the part of a target that no model reads
 
 

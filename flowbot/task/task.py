@@ -105,27 +105,48 @@ ModelRef = Annotated[ModelSpec, BeforeValidator(_spec_from_name), PlainSerialize
 
 
 class Models(Value):
-    """The models by role. `meta` writes gradients and updates, `judge` scores; both default to `task`."""
+    """The models by role. `meta` writes gradients and updates, `judge` scores; both default to `task`.
+
+    `also` are further models that a step may be answered by.
+    """
 
     task: ModelRef
     meta: ModelRef | None = None
     judge: ModelRef | None = None
+    also: tuple[ModelRef, ...] = ()
+
+    @field_validator("also")
+    @classmethod
+    def _each_once(cls, also: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+        names = [spec.name for spec in also]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"names '{twice}' twice")
+        return also
+
+    @model_serializer(mode="wrap")
+    def _said(self, plain: SerializerFunctionWrapHandler) -> dict[str, Json]:
+        return {key: value for key, value in plain(self).items() if value or key != "also"}  # older hashes hold
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
-        """The models that are named, by role in the order task, meta, judge."""
-        return tuple(spec for spec in (self.task, self.meta, self.judge) if spec is not None)
+        """The models that are named, by role in the order task, meta, judge, then those of `also`."""
+        roles = tuple(spec for spec in (self.task, self.meta, self.judge) if spec is not None)
+        return (*roles, *(spec for spec in self.also if spec not in roles))
 
     def of(self, role: Literal["task", "meta", "judge"]) -> ModelSpec:
         """Return the model of a role."""
         return getattr(self, role) or self.task
 
 
+Split = Literal["train", "val", "test", "guard"]
+
+
 class SourceSpec(Value):
     """One source and the shares of the splits that are dealt from it by the task's seed."""
 
     source: Text
-    split: dict[Literal["train", "val", "test"], Positive]
+    split: dict[Split, Positive]
     config: Text | None = None
     hf_split: Text | None = None
 
@@ -137,13 +158,24 @@ class SourceSpec(Value):
 
 
 class NamedSplits(Value):
-    """A file (or data set) for each split. `limit` keeps the first N rows of a split; `config` is a data set's."""
+    """A file (or data set) for each split. `limit` keeps the first N rows of a split; `config` is a data set's.
+
+    `guard` are examples that may not get worse.
+    """
 
     train: Text
     val: Text
     test: Text | None = None
+    guard: Text | None = None
     config: Text | None = None
-    limit: dict[Literal["train", "val", "test"], Whole] = {}
+    limit: dict[Split, Whole] = {}
+
+
+class FolderSpec(Value):
+    """A folder with `train.jsonl` and `val.jsonl`, and `test.jsonl` and `guard.jsonl` where they are there."""
+
+    folder: Text
+    limit: dict[Split, Whole] = {}
 
 
 class MetricSpec(Value):
@@ -231,7 +263,7 @@ class Task(Value):
     id: Text = "id"
     columns: dict[str, Text] = {}
     metric: Annotated[MetricSpec, BeforeValidator(_named)]
-    data: SourceSpec | NamedSplits | None = None
+    data: SourceSpec | FolderSpec | NamedSplits | None = None
     tools: dict[str, ToolSpec] = {}
     models: Models
     recipe: Annotated[RecipeSpec, BeforeValidator(_recipe)] = RecipeSpec(name="paper")
@@ -252,8 +284,9 @@ class Task(Value):
     def _one_form(cls, data: Any) -> Any:
         """Choose the form of `data` by its keys, so that errors speak of one form only."""
         if not is_map(data):
-            raise ValueError("must be a map, e.g. {train: train.jsonl, val: val.jsonl, test: test.jsonl}")
-        form = SourceSpec if "source" in data else NamedSplits
+            raise ValueError("must be a map, e.g. {train: train.jsonl, val: val.jsonl, test: test.jsonl} or {folder: data}")
+        forms: dict[str, type[SourceSpec | FolderSpec]] = {"source": SourceSpec, "folder": FolderSpec}
+        form = next((form for key, form in forms.items() if key in data), NamedSplits)
         return form.model_validate(data)
 
     @field_validator("name")

@@ -13,7 +13,7 @@ import pytest
 
 from flowbot.faces.cli import code_of
 from flowbot.faces.estimate import estimate
-from flowbot.faces.wiring import read_problem
+from flowbot.faces.problem import read_problem
 from flowbot.search.moves import target_type
 from flowbot.store.files import load_task
 from flowbot.store.splits import load_splits

@@ -9,7 +9,7 @@ from typing import Any, overload
 import pytest
 
 from flowbot.faces.induction import Result, run_induction
-from flowbot.faces.wiring import read_problem
+from flowbot.faces.problem import read_problem
 from flowbot.search.lab import Candidate, Lab
 from flowbot.store.splits import splits_of
 from flowbot.task.data import Example

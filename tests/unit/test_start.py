@@ -12,8 +12,8 @@ import pytest
 import flowbot
 from flowbot import InputError, Options
 from flowbot.faces.cli import code_of as code_of_line
+from flowbot.faces.problem import code_of
 from flowbot.faces.start import bounded, direct, start_of
-from flowbot.faces.wiring import code_of
 from flowbot.models.shelf import open_shelf
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.document import write_workflow

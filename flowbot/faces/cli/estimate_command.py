@@ -23,7 +23,7 @@ def command(task: Path, as_json: bool, **options: Any) -> None:
     from flowbot.faces.estimate import estimate
     from flowbot.faces.loop import start_loop
     from flowbot.faces.options import Options
-    from flowbot.faces.wiring import completed, read_problem
+    from flowbot.faces.problem import completed, read_problem
     from flowbot.store.files import load_task
     from flowbot.store.splits import load_splits
 

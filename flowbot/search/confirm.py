@@ -1,0 +1,120 @@
+"""The last word: one finalist against the start, on examples that no meta call and no race has seen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from flowbot.engine.tasks import together
+from flowbot.money import BudgetReached
+from flowbot.search.compare import Comparison, compare
+from flowbot.search.lab import Lab, Outcome, Row
+from flowbot.search.memory import Memory, RaceSettings
+from flowbot.search.pool import CHEAPER
+from flowbot.search.trial import worse_watched
+from flowbot.task.data import Example
+
+SHARE = 1 / 3  # of train and val, each
+
+
+def hold_back(lab: Lab, settings: RaceSettings) -> tuple[Example, ...]:
+    """Take a third of train and of val, at most so many examples, out of the lab by its seed; none of a small task."""
+    total = len(lab.train) + len(lab.val)
+    if total < settings.confirm_least or not settings.confirm_items:
+        return ()
+    share = min(SHARE, settings.confirm_items / total)
+    held: list[Example] = []
+    for split in ("train", "val"):
+        examples: tuple[Example, ...] = getattr(lab, split)
+        count = round(share * len(examples))
+        taken = set(random.Random(f"{lab.seed}|confirm|{split}").sample(range(len(examples)), count))
+        held += [each for place, each in enumerate(examples) if place in taken]
+        setattr(lab, split, tuple(each for place, each in enumerate(examples) if place not in taken))
+    return tuple(held)
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """Returns the finalist where it beats the start at the level set, or is cheaper and no worse; else the start."""
+
+    memory: Memory
+
+    async def close(self, lab: Lab, ended: str) -> None:
+        """Choose one finalist by validation alone, confirm it, and say how it came out."""
+        memory = self.memory
+        lab.front = memory.pool.front()
+        await lab.tell(
+            "front", members=[{"candidate": row.candidate.id, "mean": row.mean, "cost": row.cost} for row in lab.front]
+        )
+        start = memory.pool.start
+        finalist = await self._finalist(lab)
+        if finalist.candidate.id == start.candidate.id:
+            await self._end(
+                lab, start, Outcome("start", "nothing was found that beats the start", tested=memory.tested)
+            )
+        elif not memory.confirm:
+            why = "there are too few examples to keep some for confirmation: the gain is that of validation"
+            outcome = Outcome("unconfirmed", why, finalist.candidate, lab.compared(start, finalist), memory.tested)
+            await self._end(lab, finalist, outcome)
+        else:
+            await self._confirm(lab, start, finalist)
+
+    async def _finalist(self, lab: Lab) -> Row:
+        """Return the first workflow by preference that does no worse on the guard examples."""
+        settings = self.memory.settings
+        for row in self.memory.pool.ranked(settings.prefer, settings.margin):
+            if row.candidate.id == self.memory.pool.start.candidate.id:
+                return row
+            try:
+                if not await worse_watched(lab, row.candidate.workflow):
+                    return row
+            except BudgetReached:
+                continue  # not known to keep the guard examples
+        return self.memory.pool.start
+
+    async def _confirm(self, lab: Lab, start: Row, finalist: Row) -> None:
+        memory, settings = self.memory, self.memory.settings
+        pair = [start.candidate, finalist.candidate]
+        calls = lab.runs(len(memory.confirm), *(each.workflow for each in pair))
+        try:
+            lab.admit(calls, f"confirmation on {len(memory.confirm)} examples", last=True)
+            old, new = await together([lab.mark(each.workflow, memory.confirm, "confirm") for each in pair])
+        except BudgetReached as reached:
+            why = f"the finalist was not confirmed: {reached}"
+            await self._end(lab, start, Outcome("undecided", why, finalist.candidate, None, memory.tested))
+            raise
+        before, after = [mark.score for mark in old], [mark.score for mark in new]
+        comparison = compare(before, after, lab.seed)
+        share = sum(mark.cost for mark in new) / (sum(mark.cost for mark in old) or 1.0)
+        cheaper = share <= CHEAPER and memory.margin.holds(before, after, lab.seed)
+        decision, why = _decision(comparison, settings.confirm, share if cheaper else None)
+        row = finalist if decision == "confirmed" else start
+        await self._end(lab, row, Outcome(decision, why, finalist.candidate, comparison, memory.tested))
+
+    async def _end(self, lab: Lab, row: Row, outcome: Outcome) -> None:
+        lab.outcome = outcome
+        found = outcome.comparison
+        facts = (
+            {} if found is None else {key: getattr(found, key) for key in ("n", "old", "new", "low", "high", "p_gain")}
+        )
+        finalist = outcome.finalist.id if outcome.finalist else None
+        await lab.tell(
+            "confirmation",
+            decision=outcome.decision,
+            why=outcome.why,
+            finalist=finalist,
+            tested=outcome.tested,
+            **facts,
+        )
+        if lab.best is None or lab.best.candidate.id != row.candidate.id:
+            await lab.keep(row, f"{outcome.decision}: {outcome.why}")
+
+
+def _decision(comparison: Comparison, level: float, cheaper: float | None) -> tuple[str, str]:
+    """Return what a comparison on fresh examples decides, and why; `cheaper` is the share of the cost, if no worse."""
+    said = f"P(gain > 0) = {comparison.p_gain:.3f} on {comparison.n} examples that the search had not seen"
+    if comparison.p_gain >= level:
+        return "confirmed", said
+    if cheaper is not None:
+        return "confirmed", f"as good as the start at {cheaper:.0%} of its cost ({said})"
+    return "undecided", f"{said}, {level:g} needed"

@@ -1,0 +1,123 @@
+"""What the recipe `race` is told, and what it remembers between its policies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flowbot.engine.trace import Trace
+from flowbot.engine.verdict import Verdict
+from flowbot.search.findings import Attempt, Findings
+from flowbot.search.pool import Margin, Pool
+from flowbot.search.taxonomy import Taxonomy
+from flowbot.search.weights import Weights
+from flowbot.task.data import Example
+from flowbot.workflow.value import Flag, Value, Whole
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+KEPT_RUNS = 64  # that scored 1, from which demos are cut
+
+
+class RaceSettings(Value):
+    """The settings of `race`.
+
+    Sizes: `seeds` workflows begin, the start among them; `traces` train items are read in an iteration, `slate` edits
+    proposed, `children` raced at most, on `rungs` items and then on all of validation; `confirm_items` at most, and
+    below `confirm_least` examples in all none, are held back for confirmation. `replay` items test who is to blame.
+    Ends: `iterations` at most, `patience` of them with nothing new before a restart and before the end, `restarts`.
+    Choices: `prefer` ranks the workflows for confirmation; `operators` that may be used (empty: all that apply);
+    `kinds` of step that may be drawn (None: all, `code` where the task has a python tool).
+    The rest turns parts off, to see what they are worth: `gate` (the test of children), `taxonomy`, `structure`,
+    `composite` (several changes in one edit), `model_free` operators; `credit` is by verdicts on whole traces, or layer
+    by layer.
+    """
+
+    iterations: Whole = 16
+    patience: Whole = 4
+    restarts: Count = 1
+    seeds: Whole = 8
+    seed_items: tuple[Whole, Whole] = (12, 24)
+    traces: Whole = 10
+    slate: Whole = 4
+    children: Whole = 6
+    rungs: tuple[Whole, ...] = (16, 48)
+    drop: tuple[Share, ...] = (0.25, 0.5)
+    accept: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    confirm: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    confirm_items: Count = 150
+    confirm_least: Count = 60
+    margin: Share = 0.02
+    level: Share = 0.8
+    greedy: Share = 0.85
+    resample: Count = 4
+    replay: Count = 4
+    prefer: Literal["score", "balanced", "cheap"] = "score"
+    operators: tuple[str, ...] = ()
+    kinds: tuple[Literal["code", "vote", "branch", "map", "loop"], ...] | None = None
+    demos: Whole = 8
+    variants: Whole = 3
+    credit: Literal["verdicts", "layers"] = "verdicts"
+    gate: Flag = True
+    taxonomy: Flag = True
+    structure: Flag = True
+    composite: Flag = True
+    model_free: Flag = True
+    meta_tokens: Whole = 1024
+    meta_clip: Whole = 6000
+
+
+@dataclass
+class Memory:
+    """The state of one search: what was found out, what was tried, and what it was worth.
+
+    `confirm` are the examples that nothing sees before the end. `runs` are the traces on train by workflow and example,
+    `passed` those that scored 1. `tested` counts the children raced, `quiet` the iterations since one was taken on.
+    """
+
+    settings: RaceSettings
+    confirm: tuple[Example, ...]
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
+    weights: Weights = field(default_factory=Weights)
+    runs: dict[str, dict[str, Trace]] = field(default_factory=dict[str, "dict[str, Trace]"])
+    verdicts: dict[tuple[str, str], Verdict | None] = field(default_factory=dict["tuple[str, str]", "Verdict | None"])
+    passed: list[Trace] = field(default_factory=list[Trace])
+    failed: list[Attempt] = field(default_factory=list[Attempt])
+    seen: set[str] = field(default_factory=set[str])
+    tested: int = 0
+    quiet: int = 0
+    restarts: int = 0
+    iterations: int = 0
+    restarting: bool = False
+    found: Findings | None = None
+    repeats: dict[str, int] = field(default_factory=dict[str, int])
+    _pool: Pool | None = None
+
+    @property
+    def pool(self) -> Pool:
+        """The pool, from when the seeds are planted on."""
+        assert self._pool is not None
+        return self._pool
+
+    @pool.setter
+    def pool(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @property
+    def margin(self) -> Margin:
+        """What counts as no worse."""
+        return Margin(self.settings.margin, self.settings.level)
+
+    def keep_runs(self, traces: Sequence[Trace]) -> None:
+        """Keep traces on train, of a few workflows; those that scored 1 for demos, the newest of an example."""
+        for trace in traces:
+            self.runs.setdefault(trace.workflow.id, {})[trace.example.id] = trace
+        for trace in traces:
+            if trace.points >= 1.0:
+                self.passed = [each for each in self.passed if each.example.id != trace.example.id] + [trace]
+        self.passed = self.passed[-KEPT_RUNS:]
+        alive = {row.candidate.id for row in self.pool.members} | {trace.workflow.id for trace in traces}
+        self.runs = {key: found for key, found in self.runs.items() if key in alive}

@@ -1,0 +1,137 @@
+"""The pool: the workflows worth keeping beside the best, on score against cost, and the choice among them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from flowbot.search.compare import p_loss_below
+from flowbot.search.lab import Candidate, Row
+from flowbot.workflow.graph import Workflow
+
+MOST = 12  # members
+CHEAPER = 0.85  # a child that costs at most this share of another is a cheaper one
+
+
+@dataclass(frozen=True)
+class Margin:
+    """What counts as no worse: a loss of less than `points` (in score, 0 to 1) with at least the chance `level`."""
+
+    points: float = 0.02
+    level: float = 0.8
+
+    def holds(self, old: Sequence[float], new: Sequence[float], seed: int) -> bool:
+        """Tell whether new scores are no worse than old ones: nothing changed, or a loss is small enough."""
+        return list(old) == list(new) or p_loss_below(old, new, self.points, seed) >= self.level
+
+
+def length(workflow: Workflow) -> int:
+    """Return the characters that a workflow's prompts and demos take."""
+    return sum(len(call.prompt) + sum(len(demo.model_dump_json()) for demo in call.demos) for call in workflow.calls)
+
+
+@dataclass
+class Pool:
+    """Rows on validation of workflows that no other beats on (instance wins, cost, length), the start among them.
+
+    `best` is the incumbent. Rows hold what is known by now: a row that is sampled again takes its member's place.
+    """
+
+    start: Row
+    best: Row
+    members: list[Row] = field(default_factory=list[Row])
+
+    def row(self, workflow_id: str) -> Row | None:
+        """Return a member's row."""
+        return next((row for row in self.members if row.candidate.id == workflow_id), None)
+
+    def put(self, row: Row) -> None:
+        """Take a row in, in the place of an older one of the same workflow; whoever is dominated then goes."""
+        self.members = [each for each in self.members if each.candidate.id != row.candidate.id]
+        self.members.append(row)
+        if self.start.candidate.id == row.candidate.id:
+            self.start = row
+        if self.best.candidate.id == row.candidate.id:
+            self.best = row
+        self._prune()
+
+    def crown(self, row: Row) -> None:
+        """Make a row the incumbent."""
+        self.best = row
+        self.put(row)
+
+    def _prune(self) -> None:
+        wins = self.wins()
+        stays = {self.start.candidate.id, self.best.candidate.id}
+        kept = [row for row in self.members if row.candidate.id in stays or not self._dominated(row, wins)]
+        order = sorted(kept, key=lambda row: (row.candidate.id not in stays, -row.mean, row.cost))
+        alive = {row.candidate.id for row in order[:MOST]}
+        self.members = [row for row in kept if row.candidate.id in alive]
+
+    def _dominated(self, row: Row, wins: dict[str, int]) -> bool:
+        mine = (-wins[row.candidate.id], row.cost, length(row.candidate.workflow))
+        for other in self.members:
+            theirs = (-wins[other.candidate.id], other.cost, length(other.candidate.workflow))
+            if other is not row and all(a <= b for a, b in zip(theirs, mine, strict=True)) and theirs != mine:
+                return True
+        return False
+
+    def admits(self, row: Row) -> bool:
+        """Tell whether no member dominates a row."""
+        trial = Pool(self.start, self.best, [*self.members, row])
+        return not trial._dominated(row, trial.wins())
+
+    def wins(self) -> dict[str, int]:
+        """Return on how many items each member scores as high as the highest does."""
+        best = [max(scores) for scores in zip(*(row.scores for row in self.members), strict=True)]
+        return {
+            row.candidate.id: sum(mine >= top for mine, top in zip(row.scores, best, strict=True))
+            for row in self.members
+        }
+
+    def draw(self, seed: str, share: float) -> Candidate:
+        """Draw a parent: the incumbent with the chance `share`, else a member by wins, low cost and short prompts."""
+        rng = random.Random(seed)
+        others = [row for row in self.members if row.candidate.id != self.best.candidate.id]
+        if not others or rng.random() < share:
+            return self.best.candidate
+        wins = self.wins()
+        cost = min(row.cost for row in others) or 1.0
+        short = min(length(row.candidate.workflow) for row in others) or 1
+        weights = [
+            (1 + wins[row.candidate.id])
+            * (cost / max(row.cost, cost))
+            * (short / max(short, length(row.candidate.workflow)))
+            for row in others
+        ]
+        return rng.choices(others, weights)[0].candidate
+
+    def front(self) -> tuple[Row, ...]:
+        """Return the members that no other beats on score and cost, the cheapest first."""
+        return front_of(self.members)
+
+    def ranked(self, prefer: str, margin: float) -> list[Row]:
+        """Return the members in the order that a preference has, best first.
+
+        `score`: by mean, then cost. `balanced`: the cheapest within the margin of the best mean. `cheap`: the cheapest
+        that is within the margin of the start, or above it. What does not qualify follows by score.
+        """
+        by_score = sorted(
+            self.members, key=lambda row: (-row.mean, row.candidate.id != self.best.candidate.id, row.cost)
+        )
+        if prefer == "score":
+            first = [row for row in by_score if row.candidate.id == self.best.candidate.id]
+            return [*first, *(row for row in by_score if row not in first)]
+        floor = (by_score[0].mean if prefer == "balanced" else self.start.mean) - margin
+        fits = sorted((row for row in by_score if row.mean >= floor), key=lambda row: (row.cost, -row.mean))
+        return [*fits, *(row for row in by_score if row not in fits)]
+
+
+def front_of(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return the rows that no other beats on score and cost, the cheapest first."""
+    front: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row.cost, -row.mean)):
+        if not front or row.mean > front[-1].mean:
+            front.append(row)
+    return tuple(front)

@@ -1,0 +1,99 @@
+"""The recipe `race`: structure and prompts searched together, every edit tested, the result confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowbot.search.confirm import Confirmed, hold_back
+from flowbot.search.lab import Candidate, Lab
+from flowbot.search.memory import Memory, RaceSettings
+from flowbot.search.policies import Policies
+from flowbot.search.seeds import SURVIVE, Raced
+from flowbot.search.slate import Drawn
+from flowbot.search.trial import Rungs
+
+FAILING = 0.4  # of the train items read, in an estimate
+EXHAUSTED = 3  # attempts for a cluster that came to nothing
+
+
+def race(lab: Lab, settings: RaceSettings) -> Policies:
+    """Return the recipe's policies; the examples for confirmation leave the lab here."""
+    memory = Memory(settings, hold_back(lab, settings))
+    lab.kept_runs = len(memory.confirm)
+    return Policies(Raced(memory), Stops(memory), Parents(memory), Drawn(memory), Rungs(memory), Confirmed(memory))
+
+
+@dataclass(frozen=True)
+class Parents:
+    """Mostly the incumbent, else a member of the pool by instance wins, low cost and short prompts."""
+
+    memory: Memory
+
+    def choose(self, lab: Lab, number: int) -> Candidate:
+        """Draw the parent of an iteration."""
+        greedy = 0.0 if self.memory.restarting else self.memory.settings.greedy
+        return self.memory.pool.draw(f"{lab.seed}|parent|{number}", greedy)
+
+
+@dataclass(frozen=True)
+class Stops:
+    """Ends after enough iterations with nothing new, or where nothing is left that an edit could mend."""
+
+    memory: Memory
+
+    def reason(self, lab: Lab) -> str:
+        """Say why to end; a first quiet time leads to a restart instead."""
+        memory, settings = self.memory, self.memory.settings
+        if memory.iterations >= settings.iterations:
+            return f"{memory.iterations} iterations are through"
+        if why := self._hopeless():
+            return why
+        if memory.quiet < settings.patience:
+            return ""
+        if memory.restarts < settings.restarts and memory.taxonomy.open:
+            memory.restarts, memory.quiet, memory.restarting = memory.restarts + 1, 0, True
+            return ""
+        after = " after a restart" if memory.restarts else ""
+        return f"{memory.quiet} iterations brought nothing new{after}"
+
+    def _hopeless(self) -> str:
+        """Say so where most failures are of wrong labels or of what the model cannot do, and the rest was tried."""
+        clusters = self.memory.taxonomy.open
+        lost = [each for each in clusters if each.hopeless]
+        left = [
+            each for each in clusters if not each.hopeless and len(each.examples) > 1 and len(each.attempts) < EXHAUSTED
+        ]
+        if not lost or left or self.memory.quiet < 2:
+            return ""
+        names = " and ".join(sorted({each.defect for each in lost}))
+        count = sum(len(each.examples) for each in lost)
+        return f"only failures of {names} are left ({count} on train), which no edit mends"
+
+
+def race_calls(settings: RaceSettings, train: int, val: int, calls: int, later: int) -> Mapping[str, int]:
+    """Return the calls by purpose of a whole search: `calls` LLM calls a workflow before, `later` after its edits.
+
+    Few iterations at the low end (`later` = `calls`), all at the high end. A child in five gets to a race's end.
+    """
+    total = train + val
+    held = 0 if total < settings.confirm_least else min(settings.confirm_items, round(total / 3))
+    train, val = train - round(held * train / total), val - round(held * val / total)
+    rounds = settings.iterations if later > calls else min(settings.iterations, 2 * settings.patience)
+    first, second = settings.seed_items
+    runs = settings.seeds * min(first, val) + SURVIVE[0] * min(second, val) + (1 + SURVIVE[1]) * val
+    rung = min((size for size in settings.rungs if size <= val / 2), default=val)
+    raced = settings.slate * (rung + (val - rung) / 5)
+    runs += rounds * (min(settings.traces, train) + raced) + 2 * held
+    failing = round(FAILING * min(settings.traces, train))
+    return {
+        "task": round(runs * later),
+        "verdict": rounds * failing,
+        "taxonomy": rounds * -(-failing // 8),
+        "proposal": rounds * settings.slate,
+        "workflow_update": 1,
+        "prompt_init": 2,
+    }
+
+
+__all__ = ["Parents", "RaceSettings", "Stops", "race", "race_calls"]

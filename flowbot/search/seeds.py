@@ -1,0 +1,106 @@
+"""How `race` begins: several workflows raced on the same items, so that a bad start is no trap."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flowbot.engine.tasks import together
+from flowbot.search.compare import needed
+from flowbot.search.lab import Candidate, Lab
+from flowbot.search.memory import Memory
+from flowbot.search.pool import CHEAPER, Pool
+from flowbot.search.shapes import free_sketch, shapes
+from flowbot.task.data import Example
+
+SMOKE = 2  # items that a seed must get through
+SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
+
+
+@dataclass(frozen=True)
+class Raced:
+    """Plants the start and up to seven other workflows: smoke-tested, raced on two rungs, the last two on all."""
+
+    memory: Memory
+
+    async def plant(self, lab: Lab) -> None:
+        """Measure the start, race the other seeds against it, and make the best one the incumbent."""
+        start = Candidate(lab.start)
+        row = await lab.measure(start)
+        await lab.keep(row, "the start")
+        self.memory.pool = Pool(row, row, [row])
+        others = await self._others(lab) if self.memory.settings.seeds > 1 else []
+        for seed in await self._race(lab, start, others):
+            row = await lab.measure(seed)
+            comparison = lab.compared(self.memory.pool.best, row)
+            best = self.memory.pool.best
+            cheaper = row.cost <= CHEAPER * best.cost and self.memory.margin.holds(best.scores, row.scores, lab.seed)
+            self.memory.pool.put(row)
+            if comparison.p_gain >= (self.memory.settings.accept or needed(len(others))) or cheaper:
+                self.memory.pool.crown(row)
+                await lab.keep(row, f"the best seed: {seed.hypothesis}", comparison)
+
+    async def _others(self, lab: Lab) -> list[Candidate]:
+        """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""
+        made = shapes(lab) if self.memory.settings.structure else []
+        if self.memory.settings.structure and "resketch" in (self.memory.settings.operators or ("resketch",)):
+            lab.admit({"workflow_update": 1, "prompt_init": 3}, "a free sketch")
+            sketch = await free_sketch(lab, 0)
+            made += [sketch] if sketch is not None else []
+        known = {lab.start.id}
+        found: list[Candidate] = []
+        for seed in made:
+            if seed.id not in known:
+                known.add(seed.id)
+                found.append(seed)
+        return found[: self.memory.settings.seeds - 1]
+
+    async def _race(self, lab: Lab, start: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+        """Return the two seeds that do best beside the start; seeds and items shrink to a third of the budget."""
+        if not others:
+            return []
+        deck = list(lab.val)
+        random.Random(f"{lab.seed}|seeds").shuffle(deck)
+        lab.admit(lab.runs(SMOKE, *(seed.workflow for seed in others)), f"{len(others)} seeds: smoke test")
+        for seed in others:
+            await lab.enter(seed)
+        tried = await together([lab.mark(seed.workflow, deck[:SMOKE], "val") for seed in others])
+        alive = [seed for seed, marks in zip(others, tried, strict=True) if not all(mark.failed for mark in marks)]
+        alive, rungs = _fitting(lab, alive, deck, self.memory.settings.seed_items)
+        for items, stay in zip(rungs, SURVIVE, strict=True):
+            left = {seed.id: lab.unknown(seed.workflow, items, "val") for seed in alive}
+            lab.admit(_calls(lab, alive, left), f"race of {len(alive)} seeds on {len(items)} items")
+            runs = await together([lab.mark(seed.workflow, items, "val") for seed in alive])
+            means = {
+                seed.id: sum(mark.score for mark in marks) / len(marks) for seed, marks in zip(alive, runs, strict=True)
+            }
+            alive = sorted(alive, key=lambda seed: -means[seed.id])[:stay]  # stable: ties go to the earlier seed
+            await lab.tell("seeds", items=len(items), means=means, kept=[seed.id for seed in alive])
+        return alive
+
+
+def _fitting(
+    lab: Lab, seeds: list[Candidate], deck: Sequence[Example], sizes: tuple[int, int]
+) -> tuple[list[Candidate], list[Sequence[Example]]]:
+    """Return the seeds and the items of both rungs that a third of the budget pays for: items give way first."""
+    for count in range(len(seeds), 0, -1):
+        for part in (1.0, 0.67, 0.5, 0.34):
+            first = max(4, round(sizes[0] * part))
+            rungs = [deck[:first], deck[: first + round(sizes[1] * part)]]
+            runs = [first] * count + [len(rungs[1]) - first] * min(SURVIVE[0], count)
+            runs += [len(lab.val) - len(rungs[1])] * min(SURVIVE[1], count)
+            each = max(lab.runs(1, seed.workflow)["task"] for seed in seeds[:count])
+            mean = sum(lab.runs(1, seed.workflow)["task"] for seed in seeds[:count]) / count
+            if lab.affords({"task": round(sum(runs) * (mean + each) / 2)}, 1 / 3):
+                return seeds[:count], rungs
+    return [], []
+
+
+def _calls(lab: Lab, seeds: Sequence[Candidate], left: Mapping[str, Sequence[Example]]) -> dict[str, int]:
+    """Return the calls of running seeds on the items that each is to be run on."""
+    total: dict[str, int] = {}
+    for seed in seeds:
+        for purpose, count in lab.runs(len(left[seed.id]), seed.workflow).items():
+            total[purpose] = total.get(purpose, 0) + count
+    return total
