@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -16,6 +17,16 @@ async def together(going: Sequence[Awaitable[T]]) -> list[T]:
         return await asyncio.gather(*tasks)
     except BaseException:
         await end(tasks)
+        raise
+
+
+async def both(one: Awaitable[T], other: Awaitable[S]) -> tuple[T, S]:
+    """Await two things of different types at once; where one raises, the other is ended first."""
+    tasks = asyncio.ensure_future(one), asyncio.ensure_future(other)
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        await asyncio.gather(end([tasks[0]]), end([tasks[1]]))
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from flowbot import __version__
 from flowbot.document import write_document
 from flowbot.engine.ports import EndpointError, SandboxError
 from flowbot.errors import InputError
+from flowbot.faces.front import Front, front_of_rows, plain_front
 from flowbot.faces.problem import Problem
+from flowbot.faces.race_story import Race, confirmation_of, tell_race
 from flowbot.faces.report import write_report
 from flowbot.faces.rundir import RunDir
 from flowbot.faces.wiring import Journal, Site, site
@@ -20,7 +23,7 @@ from flowbot.models.secrets import scrub
 from flowbot.money import BudgetReached, Ledger, Line
 from flowbot.search.compare import Comparison, compare
 from flowbot.search.induce import Found, induce
-from flowbot.search.lab import Lab
+from flowbot.search.lab import Lab, Outcome, Row
 from flowbot.store.journal import MemoryJournal
 from flowbot.workflow.graph import Workflow, plain_workflow
 
@@ -33,8 +36,11 @@ class Result:
     """What an induction came to.
 
     `ended` is `done` or `budget` (`why` says which bound). `tables` holds the paired comparison of start and best by
-    split (`val`, and `test` where there is one), `parts` the validation mean of the start and after each part of the
-    search. `ledger` counts everything paid, `folder` is the run's (None for a run kept in memory).
+    split: `test` where there is one, and `val`; where a finalist was measured on examples that nobody had seen, that of
+    start and finalist as `confirm` in place of `val`, which the search chose by. `outcome` says how that came out (None
+    for a recipe that confirms nothing), `front` has the workflows that no other beats on score and cost, `race` what was
+    tried. `parts` are the validation means of the start and after each part of the search. `ledger` counts everything
+    paid, `folder` is the run's (None for a run kept in memory).
     """
 
     best: Workflow
@@ -46,6 +52,14 @@ class Result:
     ledger: Ledger = field(default_factory=Ledger)
     folder: Path | None = None
     notes: Sequence[str] = ()
+    outcome: Outcome | None = None
+    front: tuple[Row, ...] = ()
+    race: Race = Race()
+
+    @cached_property
+    def members(self) -> Front:
+        """The front with intervals, sizes and files."""
+        return front_of_rows(self.front, self.ledger)
 
 
 async def run_induction(
@@ -133,17 +147,19 @@ async def _open_seal(place: Site, lab: Lab, ending: Ending) -> Comparison | None
 
 
 class Ending:
-    """Gathers what the end of a run needs, and writes it once: best workflow, last record, report."""
+    """Gathers what the end of a run needs, and writes it once: workflows, last record, report."""
 
     def __init__(self, place: Site, rundir: RunDir | None) -> None:
         self.place, self.rundir = place, rundir
         self.lab: Lab | None = None
         self.untested: BudgetReached | None = None
         self.parts: dict[str, float] = {}
+        self.events: list[Mapping[str, Any]] = []
         self.notes: list[str] = list(place.problem.notes)
 
     def note(self, event: Mapping[str, Any]) -> None:
         """Hear an event of the search: keep the best on disk as soon as it is known."""
+        self.events.append({key: value for key, value in event.items() if key not in ("workflow", "scores")})
         if event["kind"] == "best":
             self.parts.setdefault("start", event["mean"])
             if self.rundir is not None and self.lab is not None and self.lab.best is not None:
@@ -156,25 +172,53 @@ class Ending:
         problem, session = self.place.problem, self.place.session
         assert self.lab is not None
         best = found.best.candidate.workflow if found.best else problem.start
-        tables: dict[str, Comparison] = {}
-        if found.best is not None and self.lab.first is not None:
-            tables["val"] = self.lab.compared(self.lab.first, found.best)
-        if test is not None:
-            tables["test"] = test
-        folder = self.rundir.folder if self.rundir else None
+        tables = _tables(self.lab, found) | ({"test": test} if test is not None else {})
         result = Result(
-            best, problem.start, found.ended, found.why, tables, self.parts, session.ledger, folder, tuple(self.notes)
+            best,
+            problem.start,
+            found.ended,
+            found.why,
+            tables,
+            self.parts,
+            session.ledger,
+            self.rundir.folder if self.rundir else None,
+            tuple(self.notes),
+            found.outcome,
+            found.front,
+            tell_race(self.events),
         )
         seconds = round(self.place.seconds - self.place.spent, 3)
         self.place.journal.finish(_facts(result, problem) | {"seconds": seconds})
         if self.rundir is not None:
             self.rundir.keep(best)
+            _keep_others(self.rundir, result)
             write_report(self.rundir.journal, self.rundir.report, content=self.rundir.content)
         return result
 
 
+def _tables(lab: Lab, found: Found) -> dict[str, Comparison]:
+    """Return the comparison with the start: of the finalist where it was confirmed or not, else of the best."""
+    outcome = found.outcome
+    if outcome is not None and outcome.comparison is not None:
+        return {"val" if outcome.decision == "unconfirmed" else "confirm": outcome.comparison}
+    if found.best is None or lab.first is None:
+        return {}
+    return {"val": lab.compared(lab.first, found.best)}
+
+
+def _keep_others(rundir: RunDir, result: Result) -> None:
+    """Write what a search left beside its best, where it came to an end of its own."""
+    outcome = result.outcome
+    if outcome is None:
+        return
+    undecided = outcome.decision == "undecided" and outcome.finalist
+    rundir.keep_undecided(undecided.workflow if undecided else None)
+    rundir.keep_front(result.members)
+
+
 def _facts(result: Result, problem: Problem) -> dict[str, Any]:
     """Return the last record of a run, as the report reads it."""
+    outcome = None if result.outcome is None else confirmation_of(result.outcome).plain()
     return {
         "ended": result.ended,
         "why": scrub(result.why),
@@ -184,6 +228,8 @@ def _facts(result: Result, problem: Problem) -> dict[str, Any]:
         "best_workflow": plain_workflow(result.best),
         "parts": dict(result.parts),
         "tables": {split: asdict(table) | {"gain": table.gain} for split, table in result.tables.items()},
+        "outcome": outcome,
+        "front": plain_front(result.members),
         "ledger": [ledger_line(purpose, line) for purpose, line in result.ledger],
         "notes": list(result.notes),
         "version": __version__,

@@ -7,14 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowbot.faces.tables import gain_text, interval_text, is_fraction, score_text
+from flowbot.faces.front import Front, front_of_rows, front_told
+from flowbot.faces.race_story import Confirmation, Race, confirmation, tell_race
+from flowbot.faces.tables import DECISIONS, gain_text, interval_text, is_fraction, score_text
 from flowbot.money import Ledger, Line, Usage
 from flowbot.search.compare import Comparison, compare
+from flowbot.search.lab import Candidate, Row
+from flowbot.search.pool import front_of
 from flowbot.store.journal import JournalReader
 from flowbot.workflow.fields import Json, as_text
 from flowbot.workflow.graph import Workflow
 
 Event = Mapping[str, Any]
+WHERE = {
+    "test": "on the sealed test",
+    "confirm": "on examples kept back from the search",
+    "val": "on validation, the test not scored",
+}
+CONFIRMING = ("race",)  # recipes that test their result on examples kept back
 ENDINGS = {
     "done": "The search ran to its end.",
     "budget": "The budget ended the search.",
@@ -39,6 +49,7 @@ class Measured:
     mean: float | None = None
     failed: int = 0
     train_mean: float | None = None
+    cost: float | None = None
     why_best: str = ""
 
 
@@ -78,7 +89,8 @@ class Story:
     """All that a run's journal tells. What is not there yet is None or empty; nothing is made up.
 
     `ended` is a key of `ENDINGS`. `parts` are validation means after each part of the search, in order. `tables` hold
-    start against best by split (`val`, `test`).
+    start against best by split (`val`, `test`), under `confirm` start against finalist. `race` is None for a recipe that
+    confirms nothing; `outcome` is how its finalist came out, None where the run has not come that far.
     """
 
     name: str
@@ -104,6 +116,9 @@ class Story:
     stretches: int
     began: float | None
     last: float | None
+    race: Race | None = None
+    outcome: Confirmation | None = None
+    front: Front = Front()
 
     def candidate(self, workflow: Workflow | None) -> Measured | None:
         """Return what was measured of a workflow."""
@@ -139,6 +154,7 @@ def tell_story(events: Sequence[Event], ends: Sequence[Event], ledger: Ledger) -
     task: Event = end.get("task") or {}
     told: Mapping[str, Any] = end.get("tables") or {}
     settled = {split: _comparison(facts) for split, facts in told.items() if facts}
+    race = tell_race(events) if begun.get("recipe") in CONFIRMING else None
     times = [each["at"] for each in (*events, end) if each.get("at") is not None]
     return Story(
         name=task.get("name") or (start.name if start else "run"),
@@ -169,24 +185,31 @@ def tell_story(events: Sequence[Event], ends: Sequence[Event], ledger: Ledger) -
         stretches=len(ends) + (not end),
         began=min(times, default=None),
         last=max(times, default=None),
+        race=race,
+        outcome=race and (confirmation(end["outcome"]) if end.get("outcome") else race.end),
+        front=front_told(end.get("front") or {}, {each.id: each.workflow for each in candidates})
+        or _front(candidates, ledger),
     )
 
 
 def headline(story: Story) -> tuple[str, str]:
     """Return the result in words: the scores, and where they were measured with the gain and its interval."""
-    split = next((name for name in ("test", "val") if name in story.tables), None)
+    split = next((name for name in WHERE if name in story.tables), None)
     if split is None:
         start = story.candidate(story.start)
         if start is None or start.mean is None:
             return "no score yet", "nothing has been measured"
         return score_text(start.mean, story.fraction), "is the start on validation; nothing has beaten it yet"
     found, fraction = story.tables[split], story.fraction
-    where = "on the sealed test" if split == "test" else "on validation, so far" * (story.ended == "open")
-    where = where or "on validation, the test not scored"
+    where = "on validation, so far" if split == "val" and story.ended == "open" else WHERE[split]
+    if story.outcome is not None:
+        where = {"val": "on validation"}.get(split, where)
+    said = "" if story.race is None else f", {DECISIONS.get(story.outcome.decision if story.outcome else '')}"
     if story.start and story.best and story.start.id == story.best.id:
-        return score_text(found.new, fraction), f"{where}: nothing beat the start"
+        stays = "nothing beat the start" if story.outcome is None else DECISIONS[story.outcome.decision]
+        return score_text(found.old, fraction), f"{where}: {stays}"
     gain = f"{gain_text(found.gain, fraction)}{' points' * fraction}, 95 % interval {interval_text(found, fraction)}"
-    return f"{score_text(found.old, fraction)} -> {score_text(found.new, fraction)}", f"{where} ({gain})"
+    return f"{score_text(found.old, fraction)} -> {score_text(found.new, fraction)}", f"{where} ({gain}){said}"
 
 
 def _current(events: Sequence[Event], ends: Sequence[Event]) -> Event | None:
@@ -224,10 +247,12 @@ def _candidates(events: Sequence[Event]) -> tuple[Measured, ...]:
                     "hypothesis": event.get("hypothesis") or "",
                 }
             case "row" if event["candidate"] in found and event["split"] == "val":
-                facts = {"mean": event["mean"], "failed": event.get("failed") or 0}
+                facts = {"mean": event["mean"], "failed": event.get("failed") or 0, "cost": event.get("cost")}
                 found[event["candidate"]] |= facts | {"scores": {str(key): value for key, value in event["scores"]}}
             case "row" if event["candidate"] in found:
                 found[event["candidate"]]["train_mean"] = event["mean"]
+            case "sampled" if event["candidate"] in found:
+                found[event["candidate"]]["mean"] = event["mean"]
             case "best" if event["candidate"] in found:
                 found[event["candidate"]]["why_best"] = event.get("why") or "best"
             case _:
@@ -249,7 +274,7 @@ def _points(events: Sequence[Event]) -> tuple[Point, ...]:
             points.append(Point("batch", event["batch_mean"], event["name"], best))
         elif event["kind"] == "row" and event["split"] == "val":
             points.append(Point("validation", event["mean"], event["candidate"][:6], best))
-        elif event["kind"] == "best":
+        elif event["kind"] in ("best", "sampled"):
             best = event["mean"]
             if points:
                 last = points[-1]
@@ -277,6 +302,16 @@ def _so_far(
     if old is None or new is None or old.id == new.id or not old.scores or list(old.scores) != list(new.scores):
         return {}
     return {"val": compare(list(old.scores.values()), list(new.scores.values()), seed)}
+
+
+def _front(candidates: Sequence[Measured], ledger: Ledger) -> Front:
+    """Return the front so far, from all rows on validation; of a journal that has no costs, none."""
+    rows = [
+        Row(Candidate(each.workflow, each.parent), "val", tuple(each.scores.values()), each.cost)
+        for each in candidates
+        if each.scores and each.cost is not None
+    ]
+    return front_of_rows(front_of(rows), ledger)
 
 
 def _comparison(facts: Mapping[str, Any]) -> Comparison:

@@ -90,6 +90,7 @@ class Site:
             workers=self.workers,
             meta=meta,
             journal=self.journal,
+            score=lambda trace: self.session.score(problem.metric, problem.identity, trace, "train"),
             guard=prompt_guard(Leaks.of((*train, *val), task.description)),
             bounds=task.limits,
             kinds=problem.kinds,

@@ -1,4 +1,4 @@
-"""What operators without a meta model aim at: the call behind the output, the calls most to blame, the open failures."""
+"""What operators without a meta model aim at: the call behind the output, the calls to blame, the open failures."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ async def replay(lab: Lab, trace: Trace, verdict: Verdict, draw: str, score: Sco
     """Put what the blamed step should have given in its place, run what follows, and tell whether the score flips.
 
     Everything that does not follow from the step is given from the trace. None where that proves nothing: the value is
-    not said, does not fit, or would be the output itself. `draw` must be the trace's, so that what is equal costs
-    nothing. Raises what the session raises.
+    not said, does not fit, or would be the output itself. At the trace's own `draw`, what is asked for again in equal
+    words costs nothing. Raises what the session raises.
     """
     given = _instead(trace, verdict)
     if given is None:
@@ -81,12 +81,14 @@ async def replay(lab: Lab, trace: Trace, verdict: Verdict, draw: str, score: Sco
 
 
 async def replays(
-    lab: Lab, verdicts: Sequence[Verdict], traces: Sequence[Trace], draw: str, score: Scorer
+    lab: Lab, verdicts: Sequence[Verdict], traces: Mapping[str, Trace], draw: str, score: Scorer
 ) -> dict[str, tuple[int, int]]:
-    """Replay verdicts, all at once; return for each step first blamed (how many flipped, how many could be tried)."""
-    by_example = {trace.example.id: trace for trace in traces}
-    tried = [each for each in verdicts if each.blame and each.example in by_example]
-    found = await together([replay(lab, by_example[each.example], each, draw, score) for each in tried])
+    """Replay verdicts, all at once, on traces by example.
+
+    Return for each step first blamed how many flipped, and how many could be tried.
+    """
+    tried = [each for each in verdicts if each.blame and each.example in traces]
+    found = await together([replay(lab, traces[each.example], each, draw, score) for each in tried])
     counts: dict[str, tuple[int, int]] = {}
     for verdict, flipped in zip(tried, found, strict=True):
         if flipped is not None:

@@ -14,6 +14,7 @@ from flowbot.names import nearest
 from flowbot.search.lab import Lab, Outcome, Row
 from flowbot.search.paper import PaperSettings, expected_calls, paper
 from flowbot.search.policies import Policies, search
+from flowbot.search.race import RaceSettings, race, race_calls
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import plain_workflow, problems_of
 from flowbot.workflow.value import Value
@@ -33,6 +34,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
+    "race": Recipe(RaceSettings, race, race_calls),
     "paper": Recipe(PaperSettings, paper, expected_calls),
 }
 

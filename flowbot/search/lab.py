@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from flowbot.engine.trace import Trace
 from flowbot.money import BudgetReached, Ledger, Purse, Usage
 from flowbot.search.compare import Comparison, compare
 from flowbot.task.data import Example
+from flowbot.task.metrics import Score
 from flowbot.workflow.graph import Bounds, Workflow, plain_workflow
 from flowbot.workflow.requests import requests
 
@@ -95,7 +96,8 @@ class Stages(Protocol):
 class Lab:
     """Everything a recipe may touch. It has no test split: law 5 holds because there is nothing to read.
 
-    `guard` says what is wrong with a prompt's text (law 10); `bounds` hold for every workflow that an edit makes;
+    `guard` says what is wrong with a prompt's text (law 10); `score` is the metric, for a trace that was run on train;
+    `bounds` hold for every workflow that an edit makes;
     `kinds` are the kinds of step that a sketch may draw beside calls and tool steps; `models` are those that a step may
     be answered by; `watched` are the examples that may not get worse;
     `judge_calls` are the metric's own calls for one score; `kept_runs` are runs of one workflow that are kept back for
@@ -112,6 +114,7 @@ class Lab:
     meta: Meta
     journal: Journal
     guard: Callable[[str], str]
+    score: Callable[[Trace], Awaitable[Score]]
     bounds: Bounds = field(default_factory=Bounds)
     kinds: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

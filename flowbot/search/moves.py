@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from flowbot.engine.tasks import together
-from flowbot.engine.trace import StepTrace
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.targets import bootstrapped, drawn, labelled, labels, typed
+from flowbot.search.targets import target_type as target_type
 from flowbot.task.data import Example
-from flowbot.task.metrics import last_number
-from flowbot.workflow.blocks import Vote
-from flowbot.workflow.body import Block
 from flowbot.workflow.edits import EditError, apply
-from flowbot.workflow.fields import NUMBER, FieldType, Json, Misfit, as_text, choice, is_list, is_map
 from flowbot.workflow.graph import Workflow
-from flowbot.workflow.steps import Call, Demo
-from flowbot.workflow.tuning import SetOutputType
+from flowbot.workflow.steps import Call
 
-MOST_CHOICES = 30
-LONGEST_CHOICE = 60
 RUNGS = 3  # stretches of a race
 
 
@@ -66,28 +60,14 @@ async def try_moves(lab: Lab, settings: MoveSettings) -> None:
 
 async def output_type(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candidate | None:
     """Give the output the type that the train targets have: a small set becomes `choice[...]`, numbers `number`."""
-    step_id, _, name = workflow.output.partition(".")
-    found = target_type([example.target for example in lab.train])
-    writes = isinstance(workflow.step(step_id), Call | Block)
-    if not writes or found is None or workflow.output_type.kind != "text":
+    edit = typed(workflow, [example.target for example in lab.train])
+    if edit is None:
         return None
     try:
-        made = apply(workflow, [SetOutputType(step=step_id, field=name, type=found)], lab.bounds)
+        made = apply(workflow, [edit], lab.bounds)
     except EditError:
         return None
-    return Candidate(made, workflow.id, (f"output type {found}",), "the answers come from a closed set of values")
-
-
-def target_type(targets: Sequence[Json]) -> FieldType | None:
-    """Return `choice[...]` for texts from a small set seen again and again, `number` for numbers, else None."""
-    if not targets or any(target is None or isinstance(target, list | dict) for target in targets):
-        return None
-    texts = [as_text(target).strip() for target in targets]
-    distinct = sorted(set(texts))
-    small = len(distinct) <= min(MOST_CHOICES, len(texts) // 3) and max(map(len, distinct)) <= LONGEST_CHOICE
-    if all(last_number(target) is not None and _numeric(target) for target in targets) and not small:
-        return NUMBER
-    return choice(*distinct) if small and all(distinct) and len(distinct) > 1 else None
+    return Candidate(made, workflow.id, (f"output type {edit.type}",), "the answers come from a closed set of values")
 
 
 async def demos(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candidate | None:
@@ -99,7 +79,7 @@ async def demos(lab: Lab, workflow: Workflow, settings: MoveSettings) -> Candida
     pool, rest = _halves(lab)
     children: list[Workflow] = []
     for number in range(settings.demo_sets if pool else 0):
-        examples = _drawn(pool, settings.demos, f"{lab.seed}|demos|{number}")
+        examples = drawn(pool, settings.demos, f"{lab.seed}|demos|{number}")
         made = await _with_demos(lab, workflow, examples)
         if made is not None and made not in children:
             children.append(made)
@@ -148,95 +128,27 @@ def _halves(lab: Lab) -> tuple[list[Example], list[Example]]:
     return deck[: len(deck) // 2], deck[len(deck) // 2 :]
 
 
-def _drawn(pool: Sequence[Example], count: int, seed: str) -> list[Example]:
-    """Draw examples by seed, as evenly over the targets as they go (a small set of targets is a set of classes)."""
-    deck = list(pool)
-    random.Random(seed).shuffle(deck)
-    by_target: dict[str, list[Example]] = {}
-    for example in deck:
-        by_target.setdefault(as_text(example.target), []).append(example)
-    if len(by_target) > count:
-        return deck[:count]
-    drawn: list[Example] = []
-    while len(drawn) < count and any(by_target.values()):
-        for group in by_target.values():
-            if group and len(drawn) < count:
-                drawn.append(group.pop())
-    random.Random(f"{seed}|order").shuffle(drawn)
-    return drawn
-
-
 async def _with_demos(lab: Lab, workflow: Workflow, examples: Sequence[Example]) -> Workflow | None:
     """Return the workflow with demos made from examples, or None where they give none."""
     direct = _output_call(workflow)
-    simple = direct is not None and len(workflow.calls) == 1 and set(direct.reads) <= set(workflow.inputs)
-    if direct is not None and simple and len(direct.gives) == 1 and _told(direct, examples):
-        found = {direct.id: [_labelled(direct, example.inputs, example) for example in examples]}
+    if direct is not None and labels(workflow, direct, examples):
+        made = [{direct.id: demo} for each in examples if (demo := labelled(direct, each.inputs, each)) is not None]
     else:
-        found = await _bootstrapped(lab, workflow, examples)
-    steps = {step_id: {"demos": tuple(demo for demo in made if demo)} for step_id, made in found.items()}
+        lab.admit(lab.runs(len(examples), workflow), "demos: runs on train")
+        made = [bootstrapped(workflow, trace) for trace in await lab.run(workflow, examples, "demos")]
+    steps = {
+        call.id: {"demos": tuple(shown[call.id] for shown in made if call.id in shown)}
+        for call in workflow.calls
+        if call.id not in workflow.frozen_ids
+    }
     if not any(settings["demos"] for settings in steps.values()):
         return None
     return workflow.with_steps(steps)
 
 
-def _told(call: Call, examples: Sequence[Example]) -> bool:
-    """Tell whether targets are answers that a demo may show: one with parts, like hidden tests, is none."""
-    (kind,) = call.gives.values()
-    return all(not is_map(each.target) or (kind.kind == "json" and each.shown == each.target) for each in examples)
-
-
-async def _bootstrapped(lab: Lab, workflow: Workflow, examples: Sequence[Example]) -> dict[str, list[Demo | None]]:
-    """Return, for each call that is not frozen, what it read and gave in the runs on these examples that scored 1."""
-    lab.admit(lab.runs(len(examples), workflow), "demos: runs on train")
-    traces = await lab.run(workflow, examples, "demos")
-    good = [_taken(workflow, trace.steps) for trace in traces if trace.score and trace.score.value >= 1.0]
-    return {
-        call.id: [Demo(reads=dict(part.reads), gives=dict(part.gives)) for runs in good if (part := runs.get(call.id))]
-        for call in workflow.calls
-        if call.id not in workflow.frozen_ids
-    }
-
-
-def _taken(workflow: Workflow, parts: Iterable[StepTrace]) -> dict[str, StepTrace]:
-    """Return the run of each step that the output came from: of a vote's the sample taken, of several the last."""
-    found: dict[str, StepTrace] = {}
-    for part in parts:
-        step, bodies = workflow.step(part.step), part.bodies
-        if isinstance(step, Vote) and isinstance(part.taken, int):
-            bodies = (bodies[part.taken - 1], *bodies[step.n :])
-        if not part.error:
-            found[part.step] = part
-            for body in bodies:
-                found |= _taken(workflow, body.values())
-    return found
-
-
-def _labelled(call: Call, reads: Mapping[str, Json], example: Example) -> Demo | None:
-    name, kind = next(iter(call.gives.items()))
-    target = example.target
-    if is_list(target) and target and kind.kind not in ("list", "json"):
-        target = target[0]  # the first of alternatives
-    try:
-        value = kind.fit(target)
-    except Misfit:
-        return None
-    return Demo(reads={source: reads[source] for source in call.reads}, gives={name: value})
-
-
 def _output_call(workflow: Workflow) -> Call | None:
     step = workflow.step(workflow.output.partition(".")[0])
     return step if isinstance(step, Call) and step.id not in workflow.frozen_ids else None
-
-
-def _numeric(value: Json) -> bool:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return True
-    try:
-        float(as_text(value).replace(",", "").strip())
-    except ValueError:
-        return False
-    return True
 
 
 Move = Callable[[Lab, Workflow, MoveSettings], Awaitable[Candidate | None]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowbot.search.compare import p_loss_below
@@ -33,7 +33,7 @@ def length(workflow: Workflow) -> int:
 
 @dataclass
 class Pool:
-    """Rows on validation of workflows that no other beats on (instance wins, cost, length), the start among them.
+    """Rows on validation of workflows that none dominates on (items won, cost, length), the start among them.
 
     `best` is the incumbent. Rows hold what is known by now: a row that is sampled again takes its member's place.
     """
@@ -69,11 +69,13 @@ class Pool:
         alive = {row.candidate.id for row in order[:MOST]}
         self.members = [row for row in kept if row.candidate.id in alive]
 
-    def _dominated(self, row: Row, wins: dict[str, int]) -> bool:
-        mine = (-wins[row.candidate.id], row.cost, length(row.candidate.workflow))
+    def _dominated(self, row: Row, wins: Mapping[str, frozenset[int]]) -> bool:
+        """Tell whether another member wins wherever this one does, costs no more and is no longer."""
+        mine, cost, size = wins[row.candidate.id], row.cost, length(row.candidate.workflow)
         for other in self.members:
-            theirs = (-wins[other.candidate.id], other.cost, length(other.candidate.workflow))
-            if other is not row and all(a <= b for a, b in zip(theirs, mine, strict=True)) and theirs != mine:
+            theirs, other_cost, other_size = wins[other.candidate.id], other.cost, length(other.candidate.workflow)
+            no_worse = theirs >= mine and other_cost <= cost and other_size <= size
+            if other is not row and no_worse and (theirs, other_cost, other_size) != (mine, cost, size):
                 return True
         return False
 
@@ -82,11 +84,11 @@ class Pool:
         trial = Pool(self.start, self.best, [*self.members, row])
         return not trial._dominated(row, trial.wins())
 
-    def wins(self) -> dict[str, int]:
-        """Return on how many items each member scores as high as the highest does."""
+    def wins(self) -> dict[str, frozenset[int]]:
+        """Return the items, by place, on which each member scores as high as the highest does."""
         best = [max(scores) for scores in zip(*(row.scores for row in self.members), strict=True)]
         return {
-            row.candidate.id: sum(mine >= top for mine, top in zip(row.scores, best, strict=True))
+            row.candidate.id: frozenset(at for at, top in enumerate(best) if row.scores[at] >= top)
             for row in self.members
         }
 
@@ -100,7 +102,7 @@ class Pool:
         cost = min(row.cost for row in others) or 1.0
         short = min(length(row.candidate.workflow) for row in others) or 1
         weights = [
-            (1 + wins[row.candidate.id])
+            (1 + len(wins[row.candidate.id]))
             * (cost / max(row.cost, cost))
             * (short / max(short, length(row.candidate.workflow)))
             for row in others

@@ -114,11 +114,12 @@ class Study:
     async def _blame(self, lab: Lab, parent: Candidate, traces: Sequence[Trace], number: int) -> dict[str, float]:
         """Return the shares of blame by step: ranks summed, steps that a better workflow did otherwise, and replays."""
         memory = self.memory
-        said = [memory.verdicts.get((parent.id, trace.example.id)) for trace in traces if trace.points < 1.0]
+        failures = [trace for trace in traces if trace.points < 1.0]
+        said = [memory.verdicts.get((parent.id, trace.example.id)) for trace in failures]
         verdicts = [each for each in said if each is not None]
-        shares = blame(verdicts, {})
-        for trace in traces:
-            if trace.points < 1.0 and (step := self._contrasted(parent, trace)):
+        shares = blame(verdicts)
+        for trace in failures:
+            if step := self._contrasted(parent, trace):
                 shares[step] = shares.get(step, 0.0) + 1 / len(traces)
         tried: dict[str, tuple[int, int]] = {}
         if memory.settings.replay and memory.settings.credit == "verdicts" and len(shares) > 1:
@@ -128,8 +129,7 @@ class Study:
             ]
             told = told[: memory.settings.replay]
             lab.admit(lab.runs(len(told), parent.workflow), f"iteration {number}: replays")
-            runs = {trace.example.id: trace for trace in traces}
-            tried = await replays(lab, told, runs, f"iteration {number}, replay")
+            tried = await replays(lab, told, {trace.example.id: trace for trace in failures}, DRAW, lab.score)
         for step, (flipped, count) in tried.items():
             shares[step] *= (flipped + 1) / (count + 1)
         total = sum(shares.values()) or 1.0

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flowbot.engine.tasks import together
+from flowbot.engine.tasks import both, together
 from flowbot.search.compare import Comparison, flips, needed, p_loss_below, passes, pooled, rungs, stratified
 from flowbot.search.findings import Attempt
 from flowbot.search.lab import Candidate, Lab, Row
@@ -70,9 +70,7 @@ class Rungs:
             calls += [lab.runs(min(FLIPS, len(each.flips)), each.workflow) for each in checks]
             lab.admit(_sum(calls), f"iteration {number}: race of {len(alive)} on {len(items)} items")
             marks = together([lab.mark(each.workflow, items, "val") for each in alive])
-            found, _ = await together(
-                [marks, self._check(lab, checks)]
-            )  # the next iteration's runs on train begin here
+            found, _ = await both(marks, self._check(lab, checks))  # the next iteration's runs on train begin here
             standings = [
                 self._standing(lab, scores, ids, child, [mark.score for mark in each], place, number)
                 for child, each in zip(alive, found, strict=True)
@@ -124,7 +122,7 @@ class Rungs:
         mine = lab.marks[child.id, "val"]
         return sum(mine[each].cost for each in ids) <= CHEAPER * sum(known[each].cost for each in ids)
 
-    async def _check(self, lab: Lab, children: Sequence[Candidate]) -> Sequence[object]:
+    async def _check(self, lab: Lab, children: Sequence[Candidate]) -> None:
         """Run children on the train items that their edits were made for: predictions hit or missed.
 
         Where a child is taken on, these runs are the first of the next iteration's.
@@ -133,7 +131,6 @@ class Rungs:
         items = {child.id: [by_id[each] for each in child.flips[:FLIPS] if each in by_id] for child in children}
         found = await together([lab.run(child.workflow, items[child.id], DRAW) for child in children])
         self.memory.keep_runs([trace for traces in found for trace in traces])
-        return found
 
     def _hits(self, child: Candidate) -> Sequence[str]:
         runs = self.memory.runs.get(child.id, {})

@@ -116,19 +116,18 @@ def _dealt(task: Task, spec: SourceSpec, folder: Path) -> Data:
 
 def _complete(task: Task, splits: Mapping[str, tuple[Example, ...]], sources: Mapping[str, str]) -> Data:
     """Return the splits with a test among them, and the notes."""
-    guard = {"guard": splits["guard"]} if splits.get("guard") else {}
+    held = {name: splits[name] for name in SPLITS if splits.get(name)}
     for name in ("train", "val"):
-        if not splits.get(name):
+        if name not in held:
             raise InputError(f"the split '{name}' is {'empty' if name in splits else 'missing'}", "data")
-    if splits.get("test"):
-        made = {**{name: splits[name] for name in ("train", "val", "test")}, **guard}
-        return Data(made, tuple(_shared(made)))
+    if "test" in held:
+        return Data(held, tuple(_shared(held)))
     try:
-        halves = split_examples(splits["train"], HALVES, task.seed)
+        halves = split_examples(held["train"], HALVES, task.seed)
     except ValueError:
         what = "one row is too few: there is no test split, so train must be split into train and val"
         raise InputError(what, sources["train"], "give more rows, or a test split") from None
-    made = {**halves, "test": splits["val"], **guard}
+    made = {**held, **halves, "test": held["val"]}
     note = f"{sources['val']} is kept as the sealed test, {sources['train']} was split into train and val"
     return Data(made, (f"no test split: {note} by seed {task.seed}", *_shared(made)))
 

@@ -284,7 +284,9 @@ class Task(Value):
     def _one_form(cls, data: Any) -> Any:
         """Choose the form of `data` by its keys, so that errors speak of one form only."""
         if not is_map(data):
-            raise ValueError("must be a map, e.g. {train: train.jsonl, val: val.jsonl, test: test.jsonl} or {folder: data}")
+            raise ValueError(
+                "must be a map, e.g. {train: train.jsonl, val: val.jsonl, test: test.jsonl} or {folder: data}"
+            )
         forms: dict[str, type[SourceSpec | FolderSpec]] = {"source": SourceSpec, "folder": FolderSpec}
         form = next((form for key, form in forms.items() if key in data), NamedSplits)
         return form.model_validate(data)

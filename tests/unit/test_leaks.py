@@ -89,3 +89,98 @@ def test_the_guard_says_what_is_wrong() -> None:
     assert "at most 600" in guard("word " * (PROMPT_WORDS + 1))
     assert "at most 600" in guard("x" * (PROMPT_CAP + 1))
     assert guard("word " * PROMPT_WORDS) == ""
+
+
+# ------------------------------------------------------------------ names
+
+MATHS = (
+    "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. How many clips did "
+    "Natalia sell?",
+    "Mark has a garden with flowers. He planted plants of three colours. What must Mark pay at Weng's Garden Shop?",
+    "Albert is wondering how much pizza he can eat. Every pizza has 8 slices, and Albert eats them all in New York.",
+    "How many slices did Old Betty give to her uncle? Her Uncle Tim has one.",
+)
+MAIL = (
+    "Hello, Sven from accounting at Nordkai Hotels: your bill lacks our order number. ASAP please, I NEVER got it.",
+    "My parcel went to Utrecht, says the App. The app of my phone said Leipzig.",
+    "Water leaks from the tank. Shelf wet, Thanks.",
+    "Parcels to Utrecht are late. Still waiting! Who is in charge?",
+    "Again a parcel to Utrecht.",
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "prompt", "found"),
+    [
+        (MATHS, "Natalia's friends count once.", "Natalia"),
+        (MATHS, "Add what natalia sold.", ""),  # a capital is what makes it a name
+        (MATHS, "If ALBERT eats, subtract.", ""),
+        (MATHS, "Count the slices that Albert eats.", "Albert"),
+        (MATHS, "Sum over months such as April or May.", ""),
+        (MATHS, "Mark the result. Every result is a number. How many are left?", ""),
+        (MATHS, "Take what was paid at the Garden Shop.", "Garden Shop"),
+        (MATHS, "Shop prices count twice.", ""),  # begins a sentence: a word like any other
+        (MATHS, "Prices in New York are in dollars.", "New York"),
+        (MATHS, "New prices are in dollars. Old ones are not.", ""),
+        (MATHS, "The uncle, or Uncle, counts.", ""),  # is written small as well
+        (MAIL, "Messages like Sven's go to billing.", "Sven"),
+        (MAIL, "Mail of Nordkai Hotels goes to billing.", "Nordkai Hotels"),
+        (MAIL, "Mail of Nordkai goes to billing.", "Nordkai"),
+        (MAIL, "Cities such as Leipzig are for the van.", "Leipzig"),
+        (MAIL, "Cities such as Utrecht are for the van.", ""),  # three messages have it
+        (MAIL, "NEVER guess, answer ASAP; the App is for the team 'screen'.", ""),
+        (MAIL, "Shelf and water: motor. Parcel: van. Who asks, Thanks, Still, Again: none.", ""),
+    ],
+)
+def test_names_of_one_or_two_examples_are_found(told: Sequence[str], prompt: str, found: str) -> None:
+    assert leaks(*told, allowed="Send it.").find(prompt) == found
+
+
+def test_names_in_the_description_are_allowed() -> None:
+    assert (
+        leaks(*MAIL, allowed="Mail of Nordkai Hotels comes first.").find("If it is from Nordkai Hotels, hurry.") == ""
+    )
+
+
+def test_names_in_targets_are_found() -> None:
+    rows = [Example("1", {"q": "Who wrote it?"}, ["Jane Austen", "Austen"]), Example("2", {"q": "And this?"}, "no")]
+    assert Leaks.of(rows, "").find("Often it is Jane Austen.") == "Jane Austen"
+    assert Leaks.of(rows, "").find("Often it is by Austen.") == "Austen"
+
+
+def test_labels_are_no_names() -> None:
+    teams = [
+        "Green Hats",
+        "Billing",
+        "Billing",
+        "Billing",
+        "Green Soft",
+        "Billing",
+        "Billing",
+        "Green Soft",
+    ]
+    rows = [Example(str(at), {"q": f"It goes to Green Hats, case {at}."}, team) for at, team in enumerate(teams[:1])]
+    rows += [Example(str(at), {"q": f"case {at}"}, team) for at, team in enumerate(teams[1:], 1)]
+    assert Leaks.of(rows, "").find("Broken lamps go to Green Hats.") == ""
+    assert Leaks.of(rows, "").find("Bugs go to Green Soft.") == ""
+
+
+def test_where_nouns_are_written_large_a_capital_says_nothing() -> None:
+    told = "Das Paket ist nicht da und der Nachbar in der Gasse hat ein Moped gesehen."
+    assert leaks(told).find("Geht es um ein Moped, nimm den Nachbar in der Gasse.") == ""
+    assert leaks("The parcel of my Neighbour was seen on a Moped.").find("Send it to a Moped.") == "Moped"
+
+
+def test_typical_prompts_hold_no_names() -> None:
+    prompt = (
+        "# Task\nRead the Question and think Step by Step.\n\n## Output Format\n- Return only the Final Answer.\n"
+        "- Never guess: if None of the options fits, say 'Unknown'. Use Python or JSON where asked.\n"
+        "1. Identify the Numbers.\n2. Check each Unit before Monday.\n"
+    )
+    assert leaks(*MATHS, *MAIL).find(prompt) == ""
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_any_text_may_be_looked_through(told: str, prompt: str) -> None:
+    found = leaks(told).find(prompt)
+    assert found.casefold() in (prompt.casefold(), "") or found

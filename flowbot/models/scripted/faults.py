@@ -11,6 +11,7 @@ from flowbot.models.scripted.trades import STAGES, Conventions, Lookup, Parts
 
 Steps = list[dict[str, Any]]  # as they stand in a file
 CHAIN = ("note", "weigh", "write")
+ANEW = ("gather", "judge", "answer")  # a chain that owes nothing to the start
 SAY = {
     "note": "Read the order and note what its marks depend on.",
     "weigh": "Go on with the notes: weigh how the order travels.",
@@ -31,16 +32,16 @@ def looked(step_id: str, tool: str, query: str) -> dict[str, Any]:
     return {"id": step_id, "kind": "tool", "tool": tool, "args": {"query": query}, "gives": gives}
 
 
-def chain(trade: Conventions, without: Sequence[int] = (), before: str = "") -> Steps:
+def chain(trade: Conventions, without: Sequence[int] = (), before: str = "", ids: Sequence[str] = CHAIN) -> Steps:
     """Return the three calls, each with the lines of its stage, but for some conventions."""
     prompts: list[str] = []
     for step_id, stage in zip(CHAIN, STAGES, strict=True):
         lines = [f"- {trade.all[number].line}" for number in trade.of(stage) if number not in without]
         prompts.append("\n\n".join([before + SAY[step_id], *(["\n".join(lines)] if lines else [])]))
     return [
-        call("note", [INPUT], {"notes": "text"}, prompts[0]),
-        call("weigh", ["note.notes"], {"notes": "text"}, prompts[1]),
-        call("write", ["weigh.notes"], MARKS, prompts[2]),
+        call(ids[0], [INPUT], {"notes": "text"}, prompts[0]),
+        call(ids[1], [f"{ids[0]}.notes"], {"notes": "text"}, prompts[1]),
+        call(ids[2], [f"{ids[1]}.notes"], MARKS, prompts[2]),
     ]
 
 
@@ -153,7 +154,7 @@ def bad_seed(trade: Conventions, seed: int) -> Planted:
     """Let a false statement stand in every prompt of the start: each of them alone spoils the answer."""
     start = chain(trade, without=range(len(trade.all)), before=HOUSE)
     rule = "Not every order carries the mark X7: no step may say so."
-    return Planted(start, chain(trade), frozenset(CHAIN), "prompt", rule)
+    return Planted(start, chain(trade, ids=ANEW), frozenset(CHAIN), "prompt", rule)
 
 
 def faultless(trade: Conventions, seed: int) -> Planted:
@@ -165,7 +166,7 @@ def blank(trade: Conventions, seed: int) -> Planted:
     """Begin with nothing but one call with the task's description."""
     start = [call("answer", [INPUT], MARKS, trade.description)]
     rule = "Do the work in three steps."
-    return Planted(start, chain(trade), frozenset({"answer"}), "structure", rule)
+    return Planted(start, chain(trade, ids=ANEW), frozenset({"answer"}), "structure", rule)
 
 
 FAULTS: Mapping[str, Fault] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from flowbot.engine.flat import flatten
 from flowbot.engine.ports import Reply, Request
 from flowbot.errors import InputError
 from flowbot.models.scripted.faults import FAULTS, MARKS, Fault, Planted, Steps
@@ -71,7 +72,7 @@ class World:
     @cached_property
     def meta_model(self) -> MetaModel:
         """The model that writes verdicts, proposals, gradients and updates."""
-        return MetaModel(self.trade, self.planted, self.seed, self.skill, self.garbage)
+        return MetaModel(self.trade, self.planted, flatten(self.best), self.seed, self.skill, self.garbage)
 
     async def complete(self, request: Request) -> Reply:
         """Answer a request of either role, by its purpose."""

@@ -34,7 +34,12 @@ async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
     if not isinstance(last, Call):
         return []
     made = built(
-        lab, found, "run_code", lambda: _lowered(parent, last, texts), f"let '{last.id}' write a program that is run", why
+        lab,
+        found,
+        "run_code",
+        lambda: _lowered(parent, last, texts),
+        f"let '{last.id}' write a program that is run",
+        why,
     )
     told = f"let '{last.id}' write a program that is run, and written again where it fails"
     made += built(lab, found, "run_code", lambda: _looped(parent, last, texts), told, mends)
@@ -101,9 +106,7 @@ def mending(
     code = CodeStep(id=code_id, code=f"${writer.id}.program", gives=gives)
     runs = code if old is None else old.changed({"gives": gives})
     reads = dict.fromkeys((*writer.reads, f"{PREVIOUS}.program", f"{PREVIOUS}.error"))
-    again = writer.changed(
-        {"reads": tuple(reads), "prompt": f"{writer.prompt}\n\n{texts['shape_mend']}", "demos": ()}
-    )
+    again = writer.changed({"reads": tuple(reads), "prompt": f"{writer.prompt}\n\n{texts['shape_mend']}", "demos": ()})
     body = Body(steps=(again, runs), gives={name: f"{code_id}.output"} if printed else {})
     return Loop(id=step_id, gives={name: kind}, max=2, until=f"{code_id}.ok", body=body)
 

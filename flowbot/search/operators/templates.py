@@ -53,9 +53,10 @@ def _rules(lab: Lab, found: Findings, call: Call) -> list[str]:
 def _told(lab: Lab, found: Findings, call: Call, rules: Sequence[str]) -> list[Candidate]:
     edit = Bullets(step=call.id, add=tuple(rules))
     quoted = " ".join(f'"{rule}"' for rule in rules)
-    return said(edited(lab, found, "templates", [edit], f"a rule that helps in most tasks: {quoted}"), (
-        f"tell '{call.id}': {quoted}"
-    ))
+    return said(
+        edited(lab, found, "templates", [edit], f"a rule that helps in most tasks: {quoted}"),
+        (f"tell '{call.id}': {quoted}"),
+    )
 
 
 def may_reason(call: Call) -> bool:

@@ -26,7 +26,7 @@ async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
     return distinct(made, found.variants)
 
 
-def _composites(workflow: Workflow) -> Iterator[list[Edit]]:
+def _composites(workflow: Workflow) -> Iterator[Sequence[Edit]]:
     chain = output_chain(workflow)
     vote = next((step for step in chain if isinstance(step, Vote)), None)
     if vote is not None:
@@ -39,7 +39,7 @@ def _composites(workflow: Workflow) -> Iterator[list[Edit]]:
     yield from _wrapped(workflow, chain, 5)
 
 
-def _wrapped(workflow: Workflow, chain: Sequence[Step], n: int) -> Iterator[list[Edit]]:
+def _wrapped(workflow: Workflow, chain: Sequence[Step], n: int) -> Iterator[Sequence[Edit]]:
     """Yield the edits that let a vote take one of `n` samples of what makes the output: a program with its writer."""
     *outer, last = chain
     if isinstance(last, Call | Branch):
