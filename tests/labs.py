@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowbot.engine.verdict import Verdict
 from flowbot.search.findings import Cluster, Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.task.data import Example
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
-from flowbot.engine.verdict import Verdict
 from tests.sessions import Scripted, meta_of
 
 
@@ -20,15 +20,20 @@ def no_reply(request: Any) -> str:
     raise AssertionError(f"a request was made: {request.purpose}")
 
 
+def anything(text: str) -> str:
+    """Let every prompt pass."""
+    return ""
+
+
 def lab_of(start: Workflow, targets: Sequence[Json] = (), description: str = "Do the task.", **parts: Any) -> Lab:
-    """Return a lab whose train examples have these targets; a request to a model is an error unless `script` is given."""
+    """Return a lab whose train examples have these targets; a request to a model is an error, unless by `script`."""
     session: Any = Scripted(parts.pop("script", no_reply))
     train = [
         Example(f"t{n}", {name: f"{name} {n}" for name in start.inputs}, target) for n, target in enumerate(targets)
     ]
     nothing: Any = None
     settings: dict[str, Any] = {
-        "guard": lambda text: "",
+        "guard": anything,
         "meta": meta_of(session, description=description),
         "score": nothing,
     }
@@ -51,7 +56,8 @@ def found_in(parent: Workflow, *, blame: Sequence[str] = (), defects: Sequence[s
         Cluster(f"cluster {n}", defect, "a rule", (Verdict(f"t{n}", tuple(blame), defect, "a rule"),))
         for n, defect in enumerate(defects)
     ]
-    return Findings(**({"number": 1, "parent": parent, "blame": shares, "clusters": tuple(clusters)} | parts))
+    known: dict[str, Any] = {"number": 1, "parent": parent, "blame": shares, "clusters": tuple(clusters)}
+    return Findings(**(known | parts))
 
 
 def proposals(operator: Operator, lab: Lab, found: Findings) -> list[Candidate]:

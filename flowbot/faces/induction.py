@@ -36,11 +36,11 @@ class Result:
     """What an induction came to.
 
     `ended` is `done` or `budget` (`why` says which bound). `tables` holds the paired comparison of start and best by
-    split: `test` where there is one, and `val`; where a finalist was measured on examples that nobody had seen, that of
-    start and finalist as `confirm` in place of `val`, which the search chose by. `outcome` says how that came out (None
-    for a recipe that confirms nothing), `front` has the workflows that no other beats on score and cost, `race` what was
-    tried. `parts` are the validation means of the start and after each part of the search. `ledger` counts everything
-    paid, `folder` is the run's (None for a run kept in memory).
+    split: `test` where there is one, and `val`; where a finalist was measured on examples that nobody had seen, that
+    of start and finalist as `confirm` in place of `val`, which the search chose by. `outcome` says how that came out
+    (None for a recipe that confirms nothing), `front` has the rows that no other beats on score and cost, `race` what
+    was tried. `parts` are the validation means of the start and after each part of the search. `ledger` counts
+    everything paid, `folder` is the run's (None for a run kept in memory).
     """
 
     best: Workflow
@@ -54,7 +54,7 @@ class Result:
     notes: Sequence[str] = ()
     outcome: Outcome | None = None
     front: tuple[Row, ...] = ()
-    race: Race = Race()
+    race: Race = field(default_factory=Race)
 
     @cached_property
     def members(self) -> Front:

@@ -16,10 +16,12 @@ from flowbot.workflow.graph import problems_of
 class Options:
     """Overrides of the task; None leaves what the task says. `base_url` is trusted with the provider's key.
 
-    `content=False` keeps prompts and messages out of the report; `unsafe_code` runs programs without a sandbox.
+    `prefer` is what a recipe with a choice goes by at its end: `score`, `balanced` or `cheap`. `content=False` keeps
+    prompts and messages out of the report; `unsafe_code` runs programs without a sandbox.
     """
 
     recipe: str | None = None
+    prefer: str | None = None
     model: str | None = None
     meta_model: str | None = None
     base_url: str | None = None
@@ -49,12 +51,25 @@ class Options:
         plain |= _given({"concurrency": self.concurrency, "seed": self.seed})
         if self.recipe is not None and self.recipe != task.recipe.name:
             plain["recipe"] = self.recipe
+        if self.prefer is not None:
+            plain["recipe"] = self._preferring(plain.get("recipe") or task.recipe.name)
         try:
             made = Task.model_validate(plain)
         except ValidationError as error:
             first = problems_of(error)[0]
             raise InputError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         return made.model_copy(update={"metric": task.metric, "data": task.data})
+
+    def _preferring(self, recipe: str | dict[str, Any]) -> dict[str, Any]:
+        """Return a recipe with the preference among its settings; raise `InputError` where it has none."""
+        from flowbot.search.induce import RECIPES
+
+        plain: dict[str, Any] = {"name": recipe} if isinstance(recipe, str) else recipe
+        found = RECIPES.get(plain["name"])
+        if found is not None and "prefer" not in found.settings.model_fields:
+            able = ", ".join(name for name, each in RECIPES.items() if "prefer" in each.settings.model_fields)
+            raise InputError(f"the recipe '{plain['name']}' has nothing to prefer", "--prefer", f"use --recipe {able}")
+        return plain | {"settings": {**plain.get("settings", {}), "prefer": self.prefer}}
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

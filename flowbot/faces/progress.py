@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
+from flowbot.faces.race_story import confirmation
 from flowbot.faces.tables import (
+    brief,
     count_text,
     gain_text,
     is_fraction,
     is_terminal,
     ledger_table,
     money_text,
+    outcome_text,
     rich_table,
     score_text,
 )
@@ -80,6 +83,8 @@ class Heard:
         if event["kind"] == "best":
             self.best = event["mean"]
             self.start = event["mean"] if self.start is None else self.start
+        elif event["kind"] == "sampled":
+            self.best = event["mean"]
         elif event["kind"] == "step":
             self.batch = event["batch_mean"]
         mean = event.get("mean", event.get("batch_mean"))
@@ -297,6 +302,37 @@ def told(event: Mapping[str, Any], heard: Heard) -> str:
             return f"move {event['name']}: {'kept' if event['kept'] else 'not kept'} ({event.get('why') or ''})"
         case "part":
             return f"after the {event['name']}: {score_text(event['mean'], fraction)} on validation"
+        case _:
+            return told_of_race(event, fraction)
+
+
+def told_of_race(event: Mapping[str, Any], fraction: bool) -> str:
+    """Return an event of a tested search in one line of words; empty for what is not worth a line."""
+    match event["kind"]:
+        case "seeds":
+            return f"seeds: {len(event['kept'])} of {len(event['means'])} go on after {event['items']} items"
+        case "iteration":
+            clusters = ", ".join(
+                f"{brief(each['name'], 32)} ({len(each['examples'])})" for each in event["clusters"][:2]
+            )
+            blame = "".join(f", blame {step} {share:.0%}" for step, share in event["blame"][:1])
+            fails = f"iteration {event['number']}: {event['failed']} of {event['items']} fail"
+            return f"{fails}{blame}{f', {clusters}' if clusters else ''}"
+        case "race":
+            stay = sum(bool(stays) for *_, stays in event["children"])
+            raced = f"race of {len(event['children'])} on {event['items']} items"
+            return f"iteration {event['number']}: {raced}, {stay} {'go' if stay != 1 else 'goes'} on"
+        case "decision":
+            open_one = ", undecided" if event["undecided"] and event["decision"] in ("pooled", "rejected") else ""
+            gain = f"{gain_text(event['gain'], fraction)}{' points' * fraction}"
+            flips = f"fixed {len(event['fixed'])}, broke {len(event['broken'])}"
+            said = f"{event['candidate'][:6]} {event['decision']}{open_one}"
+            return f"iteration {event['number']}: {said}, {gain}, {flips} ({event['why']})"
+        case "sampled":
+            now, was = score_text(event["mean"], fraction), score_text(event["was"], fraction)
+            return f"the best once more: {now} over {event['samples']} samples (was {was})"
+        case "confirmation":
+            return outcome_text(confirmation(event), fraction)
         case _:
             return ""
 

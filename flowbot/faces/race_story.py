@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from flowbot.search.compare import Comparison
@@ -69,7 +69,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Child:
-    """An edit that was proposed in an iteration: by whom, for what, at which price, and how far it came.
+    """An edit that was proposed in an iteration (0: a seed): by whom, for what, at which price, how far it came.
 
     `paid` has `calls`, `tokens` and `usd` of the proposal. `decision` is None where it left the race before its end.
     """
@@ -102,7 +102,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """How the search ended: `decision` as in `flowbot.search.lab.Outcome`, the finalist's id, start against finalist."""
+    """How the search ended: `decision` as `Outcome` of the search has it, the finalist's id, start against finalist."""
 
     decision: str
     why: str
@@ -120,10 +120,11 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class Race:
-    """A tested search as far as it is told: iterations, the children in order, and its end, None where there is none."""
+    """A tested search as far as it is told: iterations, children in order, and its end (None: not there yet)."""
 
     iterations: tuple[Iteration, ...] = ()
     children: tuple[Child, ...] = ()
+    seeds: tuple[Child, ...] = ()
     end: Confirmation | None = None
 
     @property
@@ -143,7 +144,7 @@ class Race:
 
     def child(self, candidate: str) -> Child | None:
         """Return what was tried as this candidate."""
-        return next((each for each in self.children if each.id == candidate), None)
+        return next((each for each in (*self.children, *self.seeds) if each.id == candidate), None)
 
     def iteration(self, number: int) -> Iteration | None:
         """Return an iteration by its number."""
@@ -161,7 +162,15 @@ def tell_race(events: Sequence[Event]) -> Race:
             iterations.append(_iteration(event))
         elif event["kind"] == "confirmation":
             end = confirmation(event)
-    return Race(tuple(iterations), tuple(_children(events)), end)
+    known = {event["id"]: event for event in events if event["kind"] == "candidate"}
+    children = tuple(_children(events, known))
+    proposed = {child.id for child in children}
+    seeds = (
+        _child(each, known, 0, facts["operator"])
+        for each, facts in known.items()
+        if facts.get("operator") and each not in proposed
+    )
+    return Race(tuple(iterations), children, tuple(seeds), end)
 
 
 def confirmation(facts: Mapping[str, Any]) -> Confirmation:
@@ -188,10 +197,9 @@ def _iteration(event: Event) -> Iteration:
     return Iteration(event["number"], event["parent"], event["items"], event["failed"], blame, clusters)
 
 
-def _children(events: Sequence[Event]) -> Iterator[Child]:
+def _children(events: Sequence[Event], known: Mapping[str, Event]) -> Iterator[Child]:
     """Yield the children in the order of their slates, with all that other events say of them."""
-    known = {event["id"]: event for event in events if event["kind"] == "candidate"}
-    decided = {event["candidate"]: event for event in events if event["kind"] == "decision"}
+    decided = {event["candidate"]: _decision(event) for event in events if event["kind"] == "decision"}
     rungs: dict[str, list[Rung]] = {}
     for event in events:
         if event["kind"] == "race":
@@ -199,22 +207,19 @@ def _children(events: Sequence[Event]) -> Iterator[Child]:
                 rungs.setdefault(candidate, []).append(Rung(event["items"], gain, p_gain, stays))
     for event in events:
         for candidate, operator in event["children"] if event["kind"] == "slate" else ():
-            facts = known.get(candidate, {})
-            yield Child(
-                candidate,
-                event["number"],
-                operator,
-                tuple(map(str, facts.get("edits") or ())),
-                facts.get("hypothesis") or "",
-                tuple(facts.get("clusters") or ()),
-                tuple(facts.get("flips") or ()),
-                facts.get("paid") or {},
-                tuple(rungs.get(candidate, ())),
-                _decision(decided[candidate]) if candidate in decided else None,
-            )
+            child = _child(candidate, known, event["number"], operator)
+            yield replace(child, rungs=tuple(rungs.get(candidate, ())), decision=decided.get(candidate))
+
+
+def _child(candidate: str, known: Mapping[str, Event], number: int, operator: str) -> Child:
+    """Return what the candidate's own event says; the budget may end a search before there is one."""
+    facts: Event = known.get(candidate, {})
+    told: dict[str, Any] = {name: tuple(map(str, facts.get(name) or ())) for name in ("edits", "clusters", "flips")}
+    why, paid = facts.get("hypothesis") or "", facts.get("paid") or {}
+    return Child(candidate, number, operator, hypothesis=why, paid=paid, **told)
 
 
 def _decision(event: Event) -> Decision:
-    numbers = (event[name] for name in ("gain", "p_gain", "low", "high"))
-    ids = (tuple(event[name]) for name in ("fixed", "broken", "hit", "missed"))
-    return Decision(event["decision"], event["why"], *numbers, event["undecided"], *ids)
+    facts: dict[str, Any] = {name: value for name, value in event.items() if name in Decision.__dataclass_fields__}
+    facts |= {name: tuple(facts.get(name) or ()) for name in ("fixed", "broken", "hit", "missed")}
+    return Decision(**facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from flowbot.faces.front import Front, front_of_rows, front_told
 from flowbot.faces.race_story import Confirmation, Race, confirmation, tell_race
-from flowbot.faces.tables import DECISIONS, gain_text, interval_text, is_fraction, score_text
+from flowbot.faces.tables import gain_text, interval_text, is_fraction, score_text
 from flowbot.money import Ledger, Line, Usage
 from flowbot.search.compare import Comparison, compare
 from flowbot.search.lab import Candidate, Row
@@ -89,8 +89,8 @@ class Story:
     """All that a run's journal tells. What is not there yet is None or empty; nothing is made up.
 
     `ended` is a key of `ENDINGS`. `parts` are validation means after each part of the search, in order. `tables` hold
-    start against best by split (`val`, `test`), under `confirm` start against finalist. `race` is None for a recipe that
-    confirms nothing; `outcome` is how its finalist came out, None where the run has not come that far.
+    start against best by split (`val`, `test`), under `confirm` start against finalist. `race` is None for a recipe
+    that confirms nothing; `outcome` is how its finalist came out, None where the run has not come that far.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Story:
     last: float | None
     race: Race | None = None
     outcome: Confirmation | None = None
-    front: Front = Front()
+    front: Front = field(default_factory=Front)
 
     def candidate(self, workflow: Workflow | None) -> Measured | None:
         """Return what was measured of a workflow."""
@@ -202,13 +202,12 @@ def headline(story: Story) -> tuple[str, str]:
         return score_text(start.mean, story.fraction), "is the start on validation; nothing has beaten it yet"
     found, fraction = story.tables[split], story.fraction
     where = "on validation, so far" if split == "val" and story.ended == "open" else WHERE[split]
-    if story.outcome is not None:
-        where = {"val": "on validation"}.get(split, where)
-    said = "" if story.race is None else f", {DECISIONS.get(story.outcome.decision if story.outcome else '')}"
+    decision = story.outcome.decision if story.outcome else ""
     if story.start and story.best and story.start.id == story.best.id:
-        stays = "nothing beat the start" if story.outcome is None else DECISIONS[story.outcome.decision]
+        stays = "the start stays, the finalist is undecided" if decision == "undecided" else "nothing beat the start"
         return score_text(found.old, fraction), f"{where}: {stays}"
     gain = f"{gain_text(found.gain, fraction)}{' points' * fraction}, 95 % interval {interval_text(found, fraction)}"
+    said = "" if story.race is None else f", {decision or 'not confirmed'}"
     return f"{score_text(found.old, fraction)} -> {score_text(found.new, fraction)}", f"{where} ({gain}){said}"
 
 

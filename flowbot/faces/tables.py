@@ -9,14 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from flowbot.faces.front import WEIGHTED, Front
+from flowbot.faces.race_story import Child, Cluster, Confirmation, Race, confirmation_of
 from flowbot.money import Ledger, Line
+from flowbot.search import lab
 from flowbot.search.compare import Comparison
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 UNKNOWN = "price unknown"
-SPLITS = {"val": "validation", "test": "sealed test"}
+SPLITS = {"val": "validation", "confirm": "confirmation", "test": "sealed test"}
+WIDEST = 44  # characters of an edit or a cluster in a table
+MOST_CLUSTERS = 8  # in a table
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class ResultRow:
     comparison: Comparison | None = None
 
 
-class Outcome(Protocol):
+class Ended(Protocol):
     """What is printed of an induction's result."""
 
     @property
@@ -52,6 +57,15 @@ class Outcome(Protocol):
 
     @property
     def notes(self) -> Sequence[str]: ...
+
+    @property
+    def outcome(self) -> lab.Outcome | None: ...
+
+    @property
+    def members(self) -> Front: ...
+
+    @property
+    def race(self) -> Race: ...
 
 
 @dataclass(frozen=True)
@@ -113,9 +127,14 @@ def count_text(count: int) -> str:
     return f"{count:,}"
 
 
-def result_rows(comparison: Comparison) -> tuple[ResultRow, ResultRow]:
-    """Return the rows of start and best on one split."""
-    return ResultRow("start", comparison.old, comparison.n), ResultRow("best", comparison.new, comparison.n, comparison)
+def cost_text(cost: float, dollars: bool) -> str:
+    """Return what an example costs: dollars, or tokens with the output's counted four times."""
+    return money_text(cost) if dollars else count_text(round(cost))
+
+
+def result_rows(comparison: Comparison, label: str = "best") -> tuple[ResultRow, ResultRow]:
+    """Return the rows of the start and of what is compared with it on one split."""
+    return ResultRow("start", comparison.old, comparison.n), ResultRow(label, comparison.new, comparison.n, comparison)
 
 
 def result_table(splits: Mapping[str, Sequence[ResultRow]], title: str = "result") -> Table:
@@ -141,6 +160,86 @@ def parts_table(parts: Mapping[str, float], title: str = "gain by part, on valid
         for (name, score), old in zip(parts.items(), before, strict=False)
     ]
     return Table(title, ("after", "score", "gain (points)" if fraction else "gain"), tuple(rows))
+
+
+def outcome_text(end: Confirmation | None, fraction: bool = True) -> str:
+    """Return in one sentence how far a result can be relied on; None is a search that has not come to its end."""
+    if end is None:
+        return (
+            "Not confirmed: the search has not come to its end, and the best so far was chosen by its validation score."
+        )
+    found = end.comparison if end.decision in ("confirmed", "undecided") else None
+    points = " points" * fraction
+    gain = (
+        f"; gain {gain_text(found.gain, fraction)}{points}, 95 % interval {interval_text(found, fraction)}"
+        if found
+        else ""
+    )
+    word = {"start": "The start stays"}.get(end.decision, end.decision.capitalize())
+    stays = "; the start stays" if end.decision == "undecided" else ""
+    children = "1 child was tested" if end.tested == 1 else f"{count_text(end.tested)} children were tested"
+    return f"{word}: {end.why}{gain}{stays}. {children}."
+
+
+def front_table(front: Front, title: str = "front: score against cost, on validation") -> Table:
+    """Return the workflows that no other beats on score and cost, cheapest first."""
+    fraction = is_fraction(member.score for member in front.members)
+    rows = [
+        (
+            member.file,
+            score_text(member.score, fraction),
+            f"{_bare(member.low, fraction)} to {_bare(member.high, fraction)}",
+            cost_text(member.cost, front.dollars),
+            count_text(member.calls),
+            count_text(member.length),
+            count_text(member.steps),
+        )
+        for member in front.members
+    ]
+    cost = "cost an example" if front.dollars else "tokens an example"
+    columns = ("file", "score", "95 % interval", cost, "calls", "prompt length", "steps")
+    return Table(title, columns, tuple(rows), notes=() if front.dollars else (WEIGHTED,))
+
+
+def _bare(score: float, fraction: bool) -> str:
+    return score_text(score, fraction).removesuffix(" %")
+
+
+def edits_table(
+    children: Sequence[Child], fraction: bool = True, title: str = "edits that were run on all of validation"
+) -> Table:
+    """Return what became of edits, against the best by then; one whose interval holds 0 is undecided."""
+    rows: list[tuple[str, ...]] = []
+    for child in children:
+        found = child.decision
+        if found is None:
+            continue
+        gain = f"{gain_text(found.low, fraction)} to {gain_text(found.high, fraction)}"
+        flipped = (str(len(found.fixed)), str(len(found.broken)))
+        hit = f"{len(found.hit)} of {len(found.hit) + len(found.missed)}" if found.hit or found.missed else ""
+        head = (str(child.number), child.operator.replace("_", " "), brief("; ".join(child.edits)), child.outcome)
+        rows.append((*head, gain_text(found.gain, fraction), gain, *flipped, hit))
+    name = "gain (points)" if fraction else "gain"
+    columns = ("iteration", "by", "edit", "outcome", name, "95 % interval", "fixed", "broke", "hit")
+    note = ("fixed and broke: validation examples; hit: train examples mended of those predicted",)
+    return Table(title, columns, tuple(rows), left=4, notes=note if rows else ())
+
+
+def clusters_table(clusters: Sequence[Cluster], title: str = "what still fails on train") -> Table:
+    """Return the clusters of failures with how many examples are in each, and how many edits were tried for it."""
+    rows = [
+        (brief(each.name), each.defect, count_text(len(each.examples)), count_text(each.attempts))
+        for each in clusters[:MOST_CLUSTERS]
+    ]
+    more = len(clusters) - MOST_CLUSTERS
+    note = (f"and {more} smaller ones",) if more > 0 else ()
+    return Table(title, ("cluster", "defect", "examples", "edits tried"), tuple(rows), left=2, notes=note)
+
+
+def brief(text: str, width: int = WIDEST) -> str:
+    """Return a text on one line, cut where it is longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 3].rstrip()}..."
 
 
 def ledger_table(ledger: Ledger, title: str = "ledger", brief: bool = False) -> Table:
@@ -236,21 +335,27 @@ def show(table: Table, stream: TextIO | None = None) -> None:
 
 
 def print_result(
-    result: Outcome, stream: TextIO | None = None, more: Mapping[str, Sequence[ResultRow]] | None = None
+    result: Ended, stream: TextIO | None = None, more: Mapping[str, Sequence[ResultRow]] | None = None
 ) -> None:
-    """Print the result of an induction: start against best, the parts apart, what it cost, and where the files are.
+    """Print an induction's result: start against best, how far to rely on it, what was tried, its cost, the files.
 
     `more` has further rows by split: other workflows measured beside.
     """
     out = sys.stdout if stream is None else stream
-    further = more or {}
+    further, end = more or {}, confirmation_of(result.outcome) if result.outcome else None
+    label = {"confirm": "finalist"} if end and end.decision == "undecided" else {}
     splits = {
-        SPLITS.get(split, split): (*result_rows(found), *further.get(split, ()))
+        SPLITS.get(split, split): (*result_rows(found, label.get(split, "best")), *further.get(split, ()))
         for split, found in result.tables.items()
     }
-    shown = [result_table(splits)] if splits else []
-    shown += [parts_table(result.parts)] if len(result.parts) > 1 else []
-    for table in [*shown, ledger_table(result.ledger)]:
+    fraction = is_fraction(mean for found in result.tables.values() for mean in (found.old, found.new))
+    if splits:
+        show(result_table(splits), out)
+    if end is not None:
+        out.write(f"{outcome_text(end, fraction)}\n\n")
+    shown = [parts_table(result.parts)] if len(result.parts) > 1 else []
+    shown += [front_table(result.members), edits_table(result.race.decided, fraction)]
+    for table in [*shown, clusters_table(result.race.clusters), ledger_table(result.ledger)]:
         if table.rows:
             show(table, out)
     lines = [f"note: {note}" for note in result.notes]
@@ -258,4 +363,6 @@ def print_result(
         lines.append(f"ended by {result.ended}{f': {result.why}' if result.why else ''}")
     if result.folder is not None:
         lines += [f"best workflow: {result.folder / 'best.yaml'}", f"report: {result.folder / 'report.html'}"]
+        if label:
+            lines.append(f"undecided finalist: {result.folder / 'undecided.yaml'}")
     out.write("\n".join(lines) + "\n" if lines else "")

@@ -85,10 +85,10 @@ class Pool:
         return not trial._dominated(row, trial.wins())
 
     def wins(self) -> dict[str, frozenset[int]]:
-        """Return the items, by place, on which each member scores as high as the highest does."""
+        """Return the items, by place, on which each member scores as high as the highest does, and not nothing."""
         best = [max(scores) for scores in zip(*(row.scores for row in self.members), strict=True)]
         return {
-            row.candidate.id: frozenset(at for at, top in enumerate(best) if row.scores[at] >= top)
+            row.candidate.id: frozenset(at for at, top in enumerate(best) if row.scores[at] >= top > 0)
             for row in self.members
         }
 
@@ -96,13 +96,13 @@ class Pool:
         """Draw a parent: the incumbent with the chance `share`, else a member by wins, low cost and short prompts."""
         rng = random.Random(seed)
         others = [row for row in self.members if row.candidate.id != self.best.candidate.id]
-        if not others or rng.random() < share:
-            return self.best.candidate
         wins = self.wins()
+        if not any(wins[row.candidate.id] for row in others) or rng.random() < share:
+            return self.best.candidate
         cost = min(row.cost for row in others) or 1.0
         short = min(length(row.candidate.workflow) for row in others) or 1
         weights = [
-            (1 + len(wins[row.candidate.id]))
+            len(wins[row.candidate.id]) ** 2
             * (cost / max(row.cost, cost))
             * (short / max(short, length(row.candidate.workflow)))
             for row in others

@@ -64,10 +64,10 @@ class Stops:
         left = [
             each for each in clusters if not each.hopeless and len(each.examples) > 1 and len(each.attempts) < EXHAUSTED
         ]
-        if not lost or left or self.memory.quiet < 2:
+        count, total = (sum(len(each.examples) for each in some) for some in (lost, clusters))
+        if left or self.memory.quiet < 2 or count * 2 < total or not lost:
             return ""
         names = " and ".join(sorted({each.defect for each in lost}))
-        count = sum(len(each.examples) for each in lost)
         return f"only failures of {names} are left ({count} on train), which no edit mends"
 
 

@@ -67,8 +67,8 @@ def instructed(
     """Return a workflow drawn anew with its instructions, none of them `pending`.
 
     `said` are what the meta model writes, by step: taken for calls that are new, changed or beside one that is; a call
-    that has none keeps its own, and a new one gets that of `spare`. `fresh`: all calls are taken for new ones. Raises
-    ValueError where a frozen block is changed.
+    that has none keeps its own, and a new one gets that of `spare`. `fresh`: all calls are taken for new ones, without
+    demos. Raises ValueError where a frozen block is changed.
     """
     before, near = old.prompts, neighbours(old, new)
     made: dict[str, str] = {}
@@ -83,4 +83,5 @@ def instructed(
             made[call.id] = accounted(had, text, elsewhere=[each for name, each in said.items() if name != call.id])
         elif call.prompt == pending:
             made[call.id] = had
-    return new.with_prompts(made)
+    demos = {"demos": ()} if fresh else {}
+    return new.with_steps({step_id: {"prompt": prompt, **demos} for step_id, prompt in made.items()})

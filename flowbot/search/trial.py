@@ -75,20 +75,16 @@ class Rungs:
                 self._standing(lab, scores, ids, child, [mark.score for mark in each], place, number)
                 for child, each in zip(alive, found, strict=True)
             ]
-            await lab.tell(
-                "race",
-                number=number,
-                items=len(ids),
-                children=[
-                    [each.child.id, round(each.comparison.gain, 6), round(each.comparison.p_gain, 4), each.stays]
-                    for each in standings
-                ],
-            )
+            if not last:
+                alive = _better_half(standings, len(children))
+            told = [
+                [each.child.id, round(each.comparison.gain, 6), round(each.comparison.p_gain, 4), each.child in alive]
+                for each in standings
+            ]
+            await lab.tell("race", number=number, items=len(ids), children=told)
             if last:
                 hits = {child.id: self._hits(child) for child in alive}
-                break
-            alive = [each.child for each in standings if each.stays]
-            if not alive:
+            elif not alive:
                 break
         return alive, hits
 
@@ -145,7 +141,7 @@ class Rungs:
             best = pool.best
             comparison = lab.compared(best, row)
             cheaper = row.cost <= CHEAPER * best.cost and self.memory.margin.holds(best.scores, row.scores, lab.seed)
-            better = comparison.p_gain >= level if settings.gate else comparison.gain > 0
+            better = comparison.p_gain >= level or not settings.gate
             decision, why = "rejected", f"P(gain > 0) = {comparison.p_gain:.3f}, needed {level:g}"
             if (better or cheaper) and (worse := await worse_watched(lab, row.candidate.workflow)):
                 decision, why = "guarded", f"gets worse on guard examples: {', '.join(worse)}"
@@ -232,6 +228,12 @@ async def worse_watched(lab: Lab, workflow: Workflow) -> list[str]:
     lab.admit(_sum([lab.runs(left[0], lab.start), lab.runs(left[1], workflow)]), "guard examples")
     old, new = [await lab.mark(each, lab.watched, "guard") for each in (lab.start, workflow)]
     return [each.id for each, a, b in zip(lab.watched, old, new, strict=True) if b.score < a.score]
+
+
+def _better_half(standings: Sequence[Standing], count: int) -> list[Candidate]:
+    """Return the children that go on: half of those that began, the best of those that stay, ties to the earlier."""
+    stay = sorted((each for each in standings if each.stays), key=lambda each: -each.comparison.p_gain)
+    return [each.child for each in stay[: -(-count // 2)]]
 
 
 def _sum(calls: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -17,6 +17,7 @@ BUDGET_REACHED = 3
 @click.argument("task", type=FILE)
 @click.option("--run", "folder", type=FOLDER, help="Folder of the run [default: runs/NAME beside the task].")
 @click.option("--recipe", help="Search strategy.")
+@click.option("--prefer", type=click.Choice(["score", "balanced", "cheap"]), help="What the result is chosen by.")
 @model_options
 @click.option("--meta-model", metavar="PROVIDER:NAME", help="Model that writes gradients and updates.")
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="Money at most, over all calls.")
@@ -65,10 +66,16 @@ def result_json(result: Any) -> str:
     import json
     from dataclasses import asdict
 
+    from flowbot.faces.front import plain_front
+    from flowbot.faces.race_story import confirmation_of
+
     tables = {split: asdict(table) | {"gain": table.gain} for split, table in result.tables.items()}
     ledger = {
         purpose: {"calls": line.usage.calls, "tokens": line.usage.tokens, "usd": line.usage.usd}
         for purpose, line in result.ledger
     }
     plain = {"kind": "result", "ended": result.ended, "why": result.why, "best": str(result.folder / "best.yaml")}
-    return json.dumps(plain | {"report": str(result.folder / "report.html"), "tables": tables, "ledger": ledger})
+    plain |= {"report": str(result.folder / "report.html"), "tables": tables, "ledger": ledger}
+    if result.outcome is not None:
+        plain |= {"outcome": confirmation_of(result.outcome).plain(), "front": plain_front(result.members)}
+    return json.dumps(plain)

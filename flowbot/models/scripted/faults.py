@@ -107,11 +107,13 @@ def wrong_tool(trade: Lookup, seed: int) -> Planted:
 
 def lossy_type(trade: Conventions, seed: int) -> Planted:
     """Let one of the first two calls give a number or a choice, which cannot hold the notes."""
-    start, at = chain(trade), int(2 * draw(seed, "at"))
+    start, best, at = chain(trade), chain(trade), int(2 * draw(seed, "at"))
     kind = "number" if draw(seed, "kind") < 0.5 else "choice[light, heavy]"
     start[at]["gives"] = {"notes": kind}
+    for steps in (start, best):  # the last call can begin anew where the notes are lost
+        steps[-1]["reads"] = [INPUT, "weigh.notes"]
     rule = f"Notes must be handed on whole, as text: {kind.partition('[')[0]} cannot hold them."
-    return Planted(start, chain(trade), frozenset({CHAIN[at]}), "parameter", rule)
+    return Planted(start, best, frozenset({CHAIN[at]}), "parameter", rule)
 
 
 def small_loop(trade: Parts, seed: int) -> Planted:

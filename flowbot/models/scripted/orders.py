@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 OUTPUT = "marks"  # the field that a workflow gives
 INPUT = "order"
-NOTES = re.compile(r'Order \d+[^|\n".?]*[.?](?: \| [a-z]+: [\w ]+)*')
+NOTES = re.compile(r'Order \d+[^|\n".?]*[.?](?: \| [a-z]+: \w+(?: \w+)*)*')
 NONE = "none"
 
 

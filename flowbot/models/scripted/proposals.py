@@ -31,8 +31,8 @@ def proposal(told: Told, writer: Writer, fields: Collection[str]) -> Json:
 
 def bullets(told: Told, writer: Writer) -> Json:
     """Return rules for the steps that do their stage; without skill a rule is vague, or stands at a wrong step."""
-    steps = [step for step in outlined(told.get("workflow", "")) if step.works]
-    ids = [step.id for step in steps] or ["answer"]
+    steps = outlined(told.get("workflow", ""))
+    ids = [step.id for step in steps if step.works] or ["answer"]
     add: dict[str, list[Json]] = {}
     wanted = writer.stated(told.get("clusters", ""))
     for number in wanted:
@@ -52,7 +52,7 @@ def bullets(told: Told, writer: Writer) -> Json:
 
 def fix(told: Told, writer: Writer) -> Json:
     """Return the instruction with the rules of its stage; without skill it loses a rule and gains a vague one."""
-    steps = [step for step in outlined(told.get("workflow", "")) if step.works]
+    steps = outlined(told.get("workflow", ""))
     step_id = told.get("step", "").partition(" ")[0]
     lines = [f"- {found[1]}" if (found := BULLET.match(line)) else line for line in told["instruction"].splitlines()]
     has = [at for at, line in enumerate(lines) if line.startswith("- ")]
@@ -86,7 +86,7 @@ def structure(told: Told, writer: Writer) -> Json:
 def _place(writer: Writer, steps: Sequence[Drawn], number: int) -> str | None:
     """Return the step that does a convention's stage: of several the one that others build upon."""
     places, stage = depths(steps), writer.stage(number)
-    fitting = [step for step in steps if places[step.id] == stage and not step.last]
+    fitting = [step for step in steps if places.get(step.id) == stage and not step.last]
     read = {source.partition(".")[0] for step in steps for source in step.reads if step.works and not step.last}
     fitting.sort(key=lambda step: step.id not in read)
     last = [step for step in steps if step.last]

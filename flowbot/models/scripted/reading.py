@@ -70,16 +70,17 @@ def depths(steps: Sequence[Drawn]) -> dict[str, int]:
     """Return for each working call the place in the line of work that it has: 0 for those that read the order alone."""
     known: dict[str, int] = {}  # of all steps: working calls up to and with it
     found: dict[str, int] = {}
+    within = {step.id: step.block for step in steps}
     for step in steps:
         heads = [source.partition(".")[0] for source in step.reads]
         before = max((known.get(head, 0) for head in heads), default=0)
         known[step.id] = before + step.works
         if step.works:
             found[step.id] = before
-        inner = step
-        while inner.block:  # what reads the block comes after what is in it
-            known[inner.block] = max(known.get(inner.block, 0), known[step.id])
-            inner = next(each for each in steps if each.id == inner.block)
+        block = step.block
+        while block:  # what reads the block comes after what is in it
+            known[block] = max(known.get(block, 0), known[step.id])
+            block = within.get(block, "")
     return found
 
 
