@@ -230,7 +230,7 @@ async def aevaluate(
     opened = open_metric(made.metric, folder, judge.name)
     toolbox = open_toolbox(folder, named_by(made), functions, options.unsafe_code)
     async with open_session(
-        _specs(workflow, [made.models.task, judge], [judge.name] if made.metric.name == "judge" else []),
+        _specs(workflow, made.models.specs, [judge.name] if made.metric.name == "judge" else []),
         workflow,
         toolbox,
         metric=made.metric.name,

@@ -113,11 +113,11 @@ async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_u
             return ending.close(found, test)
         except (EndpointError, SandboxError, InputError) as error:
             await place.session.drain(GRACE)
-            ending.close(Found(lab.best, _broken_by(error), str(error)), None)
+            ending.close(Found(lab.best, _broken_by(error), str(error), lab.outcome, lab.front), None)
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
             await place.session.drain(GRACE)
-            ending.close(Found(lab.best, "interrupted", "stopped by hand"), None)
+            ending.close(Found(lab.best, "interrupted", "stopped by hand", lab.outcome, lab.front), None)
             raise
 
 

@@ -61,7 +61,8 @@ class Problem:
     def hashes(self) -> dict[str, str]:
         """Return what a run is bound to: it refuses to go on under another."""
         task = self.task.model_dump(mode="json", exclude={*ANYTIME, "data", "metric", "recipe", "prompts", "start"})
-        for spec in task["models"].values():
+        models = task["models"]
+        for spec in (*models.values(), *models.get("also", ())):
             if isinstance(spec, dict):
                 for free in ("base_url", "rpm", "tpm", "timeout", "slots", "threads"):
                     spec.pop(free, None)  # pyright: ignore[reportUnknownMemberType]

@@ -321,7 +321,7 @@ def told_of_race(event: Mapping[str, Any], fraction: bool) -> str:
         case "race":
             stay = sum(bool(stays) for *_, stays in event["children"])
             raced = f"race of {len(event['children'])} on {event['items']} items"
-            return f"iteration {event['number']}: {raced}, {stay} {'go' if stay != 1 else 'goes'} on"
+            return f"iteration {event['number']}: {raced}, {stay} stay"
         case "decision":
             open_one = ", undecided" if event["undecided"] and event["decision"] in ("pooled", "rejected") else ""
             gain = f"{gain_text(event['gain'], fraction)}{' points' * fraction}"

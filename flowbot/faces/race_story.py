@@ -215,8 +215,8 @@ def _child(candidate: str, known: Mapping[str, Event], number: int, operator: st
     """Return what the candidate's own event says; the budget may end a search before there is one."""
     facts: Event = known.get(candidate, {})
     told: dict[str, Any] = {name: tuple(map(str, facts.get(name) or ())) for name in ("edits", "clusters", "flips")}
-    why, paid = facts.get("hypothesis") or "", facts.get("paid") or {}
-    return Child(candidate, number, operator, hypothesis=why, paid=paid, **told)
+    told |= {name: facts[name] for name in ("hypothesis", "paid") if facts.get(name)}
+    return Child(candidate, number, operator, **told)
 
 
 def _decision(event: Event) -> Decision:

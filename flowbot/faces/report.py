@@ -8,13 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from flowbot.faces.front import WEIGHTED
 from flowbot.faces.story import ENDINGS, Point, Story, Update, headline, read_story
 from flowbot.faces.tables import (
+    SPLITS,
     chance_text,
+    cost_text,
     count_text,
     gain_text,
     interval_text,
     ledger_table,
+    outcome_text,
     score_text,
 )
 from flowbot.search.compare import Comparison
@@ -26,7 +30,6 @@ from flowbot.workflow.picture import before_after, svg
 
 Pair = tuple[str, float | None, float]  # an example id with its score under the start and under the best
 
-SPLITS = ("val", "test")
 LEFT, RIGHT, TOP, BOTTOM, WIDTH, HEIGHT = 52, 64, 14, 44, 920, 300  # of the chart
 
 
@@ -48,7 +51,7 @@ def render(story: Story, *, content: bool = True) -> str:
 
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     filters: Any = page.filters
-    filters.update(_filters(story.fraction))
+    filters.update(_filters(story.fraction, story.front.dollars))
     lead, tail = headline(story)
     facts: dict[str, Any] = {
         "story": story,
@@ -57,6 +60,11 @@ def render(story: Story, *, content: bool = True) -> str:
         "tail": typeset(tail),
         "ending": ENDINGS.get(story.ended, story.ended),
         "results": _results(story),
+        "splits": SPLITS,
+        "outcome": typeset(outcome_text(story.outcome, story.fraction)) if story.race is not None else "",
+        "undecided": story.outcome is not None and story.outcome.decision == "undecided",
+        "front": Markup(_race(page, story, content, "front")),
+        "edits": Markup(_race(page, story, content, "edits")),
         "picture": Markup(_picture(story, content)),
         "chart": Markup(chart(story)) if story.points else "",
         "difference": diff(story.start, story.best) if story.start and story.best else "",
@@ -68,12 +76,25 @@ def render(story: Story, *, content: bool = True) -> str:
         "took": _took(story.last - story.began) if story.last and story.began else "",
         "intervals": {split: Markup(text) for split, text in _intervals(story).items()},
     }
-    template = (files("flowbot.faces") / "report.html.j2").read_text(encoding="utf-8")
-    return page.from_string(template).render(facts)
+    return page.from_string(_template("report")).render(facts)
 
 
-def _filters(fraction: bool) -> dict[str, Callable[[Any], Any]]:
+def _template(name: str) -> str:
+    return (files("flowbot.faces") / f"{name}.html.j2").read_text(encoding="utf-8")
+
+
+def _race(page: Any, story: Story, content: bool, part: str) -> str:
+    """Return sections on a tested search, none for another recipe: `front`, or `edits` with what still fails."""
+    if story.race is None:
+        return ""
+    facts: dict[str, Any] = {"race": story.race, "front": story.front, "content": content, "part": part}
+    facts |= {"weighted": WEIGHTED, "fraction": story.fraction, "best": story.best.id if story.best else None}
+    return page.from_string(_template("race")).render(facts)
+
+
+def _filters(fraction: bool, dollars: bool) -> dict[str, Callable[[Any], Any]]:
     return {
+        "cost": lambda cost: cost_text(cost, dollars),
         "score": lambda value: score_text(value, fraction),
         "gain": lambda value: typeset(gain_text(value, fraction)),
         "brief": lambda value: f"{100 * value if fraction else value:.4g}",

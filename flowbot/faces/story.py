@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,19 +265,21 @@ def _last_best(events: Sequence[Event], known: Mapping[str, Measured]) -> Workfl
 
 
 def _points(events: Sequence[Event]) -> tuple[Point, ...]:
-    """Return the measurements in order; a candidate that becomes the best does so with the row just measured."""
+    """Return the measurements in order; a candidate that becomes the best does so with its row, if just measured."""
     points: list[Point] = []
     best: float | None = None
+    since = 0  # what was measured before is settled
     for event in events:
         if event["kind"] == "step":
             points.append(Point("batch", event["batch_mean"], event["name"], best))
         elif event["kind"] == "row" and event["split"] == "val":
             points.append(Point("validation", event["mean"], event["candidate"][:6], best))
         elif event["kind"] in ("best", "sampled"):
-            best = event["mean"]
-            if points:
-                last = points[-1]
-                points[-1] = Point(last.kind, last.value, last.label, best)
+            best, label = event["mean"], event["candidate"][:6]
+            fresh = [at for at in range(since, len(points)) if points[at].label == label]
+            for at in range(fresh[-1] if fresh else max(0, len(points) - 1), len(points)):
+                points[at] = replace(points[at], best=best)
+            since = len(points)
     return tuple(points)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from flowbot.faces.front import WEIGHTED, Front
-from flowbot.faces.race_story import Child, Cluster, Confirmation, Race, confirmation_of
+from flowbot.faces.race_story import Child, Cluster, Confirmation, Decision, Race, confirmation_of
 from flowbot.money import Ledger, Line
 from flowbot.search import lab
 from flowbot.search.compare import Comparison
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 UNKNOWN = "price unknown"
 SPLITS = {"val": "validation", "confirm": "confirmation", "test": "sealed test"}
 WIDEST = 44  # characters of an edit or a cluster in a table
+MOST_EDITS = 12  # in a table, where no more were accepted
 MOST_CLUSTERS = 8  # in a table
 
 
@@ -205,24 +206,29 @@ def _bare(score: float, fraction: bool) -> str:
     return score_text(score, fraction).removesuffix(" %")
 
 
-def edits_table(
-    children: Sequence[Child], fraction: bool = True, title: str = "edits that were run on all of validation"
-) -> Table:
-    """Return what became of edits, against the best by then; one whose interval holds 0 is undecided."""
-    rows: list[tuple[str, ...]] = []
-    for child in children:
-        found = child.decision
-        if found is None:
-            continue
-        gain = f"{gain_text(found.low, fraction)} to {gain_text(found.high, fraction)}"
-        flipped = (str(len(found.fixed)), str(len(found.broken)))
-        hit = f"{len(found.hit)} of {len(found.hit) + len(found.missed)}" if found.hit or found.missed else ""
-        head = (str(child.number), child.operator.replace("_", " "), brief("; ".join(child.edits)), child.outcome)
-        rows.append((*head, gain_text(found.gain, fraction), gain, *flipped, hit))
+def edits_table(children: Sequence[Child], fraction: bool = True, most: int = MOST_EDITS) -> Table:
+    """Return what became of the edits that were run on all of validation, against the best by then, in order.
+
+    Where there are more than `most`, those that were not accepted and have the least chance to be better are left out.
+    """
+    decided = [(child, child.decision) for child in children if child.decision is not None]
+    ranked = sorted(decided, key=lambda each: (each[1].decision == "rejected", -each[1].p_gain))
+    shown = {child.id for child, found in ranked if found.decision == "accepted"}
+    shown |= {child.id for child, _ in ranked[: max(most, len(shown))]}
+    rows = [_edit_row(child, found, fraction) for child, found in decided if child.id in shown]
+    more = (f"and {len(decided) - len(rows)} more that were rejected",) if len(decided) > len(rows) else ()
+    note = ("fixed and broke: validation examples; hit: train examples mended of those predicted",)
     name = "gain (points)" if fraction else "gain"
     columns = ("iteration", "by", "edit", "outcome", name, "95 % interval", "fixed", "broke", "hit")
-    note = ("fixed and broke: validation examples; hit: train examples mended of those predicted",)
-    return Table(title, columns, tuple(rows), left=4, notes=note if rows else ())
+    return Table("edits that were run on all of validation", columns, tuple(rows), left=4, notes=more + note)
+
+
+def _edit_row(child: Child, found: Decision, fraction: bool) -> tuple[str, ...]:
+    interval = f"{gain_text(found.low, fraction)} to {gain_text(found.high, fraction)}"
+    predicted = len(found.hit) + len(found.missed)
+    numbers = (str(len(found.fixed)), str(len(found.broken)), f"{len(found.hit)} of {predicted}" if predicted else "")
+    head = (str(child.number), child.operator.replace("_", " "), brief("; ".join(child.edits)), child.outcome)
+    return (*head, gain_text(found.gain, fraction), interval, *numbers)
 
 
 def clusters_table(clusters: Sequence[Cluster], title: str = "what still fails on train") -> Table:

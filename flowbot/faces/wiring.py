@@ -71,7 +71,8 @@ class Site:
     def lab(self, heard: Callable[[Mapping[str, Any]], None]) -> Lab:
         """Return the lab for a search: without the test split."""
         problem, task = self.problem, self.problem.task
-        train, val = tuple(problem.splits["train"]), tuple(problem.splits["val"])
+        train, val, guards = (tuple(problem.splits.get(name, ())) for name in ("train", "val", "guard"))
+        allowed = "\n".join([task.description, *problem.start.prompts.values()])
         settings: Any = problem.settings
         meta = Meta(
             self.session,
@@ -91,11 +92,11 @@ class Site:
             meta=meta,
             journal=self.journal,
             score=lambda trace: self.session.score(problem.metric, problem.identity, trace, "train"),
-            guard=prompt_guard(Leaks.of((*train, *val), task.description)),
+            guard=prompt_guard(Leaks.of((*train, *val, *guards), allowed)),
             bounds=task.limits,
             kinds=problem.kinds,
             models=_answering(task),
-            watched=tuple(problem.splits.get("guard", ())),
+            watched=guards,
             seed=task.seed,
             judge_calls=calls_of(problem.metric),
             test_size=len(problem.splits.get("test", ())),
@@ -106,7 +107,7 @@ class Site:
 
 def _answering(task: Task) -> tuple[str, ...]:
     """Return the models that a step may be answered by: the task's, and those named beside it."""
-    also: Sequence[ModelSpec] = getattr(task.models, "also", ())
+    also: Sequence[ModelSpec] = task.models.also
     return tuple(dict.fromkeys(spec.name for spec in (task.models.task, *also)))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Stratum = TypeVar("Stratum", bound=int)  # a bool, such as whether the parent passes, or a number
 
-RESAMPLES = 10_000
+RESAMPLES = 8_000
 BLOCK = 1_000_000  # items drawn at once, so that memory stays flat
 TINY = 1e-12  # differences below it are rounding
 LEAST = 5  # items that the parent fails, and as many that it passes, in a race's first rung

@@ -32,8 +32,8 @@ class RaceSettings(Value):
     Choices: `prefer` ranks the workflows for confirmation; `operators` that may be used (empty: all that apply);
     `kinds` of step that may be drawn (None: all, `code` where the task has a python tool).
     The rest turns parts off, to see what they are worth: `gate` (the test of children), `taxonomy`, `structure`,
-    `composite` (several changes in one edit), `model_free` operators; `credit` is by verdicts on whole traces, or layer
-    by layer.
+    `composite` (several changes in one edit), `model_free` operators; `credit` is by verdicts on whole traces, layer
+    by layer, or nobody's: then no failure is read by the meta model.
     """
 
     iterations: Whole = 16
@@ -60,7 +60,7 @@ class RaceSettings(Value):
     kinds: tuple[Literal["code", "vote", "branch", "map", "loop"], ...] | None = None
     demos: Whole = 8
     variants: Whole = 3
-    credit: Literal["verdicts", "layers"] = "verdicts"
+    credit: Literal["verdicts", "layers", "none"] = "verdicts"
     gate: Flag = True
     taxonomy: Flag = True
     structure: Flag = True

@@ -104,7 +104,7 @@ async def _raced(lab: Lab, children: Sequence[Workflow], items: Sequence[Example
         for child, traces in zip(left, runs, strict=True):
             scores[child.id] += [trace.points for trace in traces]
         means = {child.id: sum(scores[child.id]) / len(scores[child.id]) for child in left}
-        await lab.tell("race", items=start + len(rung), means=means)
+        await lab.tell("demo_race", items=start + len(rung), means=means)
         left.sort(key=lambda child: -means[child.id])  # a stable sort: ties go to the earlier set
         left = left[: -(-len(left) // 2)]
     return left[0]

@@ -12,6 +12,8 @@ from flowbot.workflow.graph import Workflow
 from flowbot.workflow.prompt import loses_frozen, restored, unfrozen
 from flowbot.workflow.value import head
 
+MOST_WORDS = 0.8  # of a rule, that a sentence has where it says it
+_SENTENCES = re.compile(r"(?<=[.!?;])\s+|\n")
 _ID = re.compile(r"\bb[0-9a-f]{4,64}\b")
 _SHOWN_ID = re.compile(r"\[b[0-9a-f]{4,64}\]\s*")
 
@@ -25,7 +27,7 @@ def accounted(old: str, new: str, dropped: Sequence[str] = (), elsewhere: Sequen
     text = held(old, new)
     own = set(bullets(unfrozen(old)).values())
     named = {found for each in dropped for found in _ID.findall(each)}
-    said = [line for each in (text, *elsewhere) for line in each.splitlines()] + list(dropped)
+    said = [sentence for each in (text, *elsewhere, *dropped) for sentence in _SENTENCES.split(each)]
     lost_ones = [
         words
         for name, words in bullets(old).items()
@@ -45,10 +47,10 @@ def held(old: str, new: str) -> str:
     return text
 
 
-def _says(line: str, rule: str) -> bool:
-    """Tell whether a line says a rule: in these words among others, or in half of them."""
-    plain, wanted = (" ".join(re.findall(r"\w+", each.casefold())) for each in (line, rule))
-    return wanted in plain or similar(plain, wanted)
+def _says(sentence: str, rule: str) -> bool:
+    """Tell whether a sentence says a rule: with nearly all of its words, or as another that is alike."""
+    has, wanted = (set(re.findall(r"\w+", each.casefold())) for each in (sentence, rule))
+    return len(has & wanted) >= MOST_WORDS * len(wanted) or similar(sentence, rule)
 
 
 def neighbours(old: Workflow, new: Workflow) -> set[str]:

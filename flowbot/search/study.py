@@ -38,7 +38,8 @@ class Study:
         failures = [trace for trace in traces if trace.points < 1.0]
         if parent.id == memory.pool.best.candidate.id:
             memory.taxonomy.passed([trace.example.id for trace in traces if trace.points >= 1.0])
-        await self._merge(lab, parent, failures, number)
+        if settings.credit != "none":
+            await self._merge(lab, parent, failures, number)
         shares = await self._blame(lab, parent, traces, number)
         clusters = tuple(memory.taxonomy.open)
         await lab.tell(

@@ -104,12 +104,12 @@ class Rungs:
         shares = {kind: sum(each == kind for each in strata.values()) / len(strata) for kind in (0, 1)}
         old, kinds = [base[each] for each in ids], [strata[each] for each in ids]
         seed = random.Random(f"{lab.seed}|trial|{number}|{child.id}|{place}").randrange(2**31)
-        comparison = stratified(old, new, kinds, shares, seed)
+        comparison = stratified(old, new, kinds, shares, seed, counted=len(base))
         if not settings.gate:
             return Standing(child, comparison, False, comparison.gain > 0)
         floor = settings.drop[place] if place < len(settings.drop) else LAST_DROP
         cheaper = self._cheaper(lab, child, ids)
-        no_worse = cheaper and p_loss_below(old, new, settings.margin, seed, kinds, shares) >= LAST_DROP
+        no_worse = cheaper and p_loss_below(old, new, settings.margin, seed, kinds, shares, len(base)) >= LAST_DROP
         return Standing(child, comparison, cheaper, comparison.p_gain >= floor or no_worse)
 
     def _cheaper(self, lab: Lab, child: Candidate, ids: Sequence[str]) -> bool:

@@ -354,6 +354,6 @@ class Task(Value):
         return self.columns.get(field, field)
 
 
-RECIPES = ("paper",)
+RECIPES = ("paper", "race")
 ANYTIME = ("budget", "concurrency")  # what may change between a run and its resumption
 __all__ = ["ANYTIME", "RECIPES", "SPLITS", "ModelSpec", "Models", "Task"]

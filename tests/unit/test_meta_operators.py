@@ -50,6 +50,7 @@ def lab_of(session: Scripted, guard: Any = None, kinds: Sequence[str] = (), **me
         meta=meta_of(session, **meta),
         journal=MemoryJournal(),
         guard=guard or (lambda text: "" if str(text).strip() else "is empty"),
+        score=cast(Any, None),
         kinds=tuple(kinds),
     )
 
@@ -420,12 +421,10 @@ def test_merge_takes_instructions_of_the_other_for_steps_that_come_from_it() -> 
 
 
 def test_a_resketch_owes_nothing_to_the_parent() -> None:
-    demos = [{"reads": {"q": "x"}, "gives": {"out": "y"}}]
     parent = flow(
         call("trap", "q"),
         call("say", "q", "trap.out", demos=[{"reads": {"q": "x", "trap.out": "z"}, "gives": {"out": "y"}}]),
     )
-    assert demos
     reply = drawing(entry("trap", "q"), entry("say", "q", "trap.out"), say="Say it afresh.")
     made, session = one(resketch.OPERATOR, findings(parent, clusters=()), reply)
     assert made.workflow.prompts == {"trap": "Do trap", "say": "Say it afresh."}
@@ -560,7 +559,7 @@ def test_a_proposal_is_the_same_whenever_it_is_asked_for(operator: Operator) -> 
 
 
 FIELDS = ["edits", "instruction", "dropped", "steps", "output", "instructions", "hypothesis", "flips"]
-near_steps = st.lists(
+near_steps: st.SearchStrategy[Json] = st.lists(
     st.fixed_dictionaries(
         {},
         optional={
@@ -577,7 +576,7 @@ near_steps = st.lists(
     ),
     max_size=4,
 )
-garbage = st.fixed_dictionaries({name: json_values | near_steps for name in FIELDS})
+garbage: st.SearchStrategy[Json] = st.fixed_dictionaries(dict.fromkeys(FIELDS, json_values | near_steps))
 
 
 @pytest.mark.parametrize("operator", ALL, ids=lambda each: each.name)

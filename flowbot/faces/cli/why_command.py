@@ -76,7 +76,8 @@ def _of(change: Change) -> Iterator[str]:
         yield f"  on validation: fixed {_ids(decision.fixed)}, broke {_ids(decision.broken)}"
         interval = f"{gain_text(decision.low, fraction)} to {gain_text(decision.high, fraction)}"
         points, chance = " points" * fraction, chance_text(decision.p_gain)
-        gain = f"gain {gain_text(decision.gain, fraction)}{points} ({interval}), P(gain > 0) = {chance}"
+        sign = "" if chance[0] in "<>" else "= "
+        gain = f"gain {gain_text(decision.gain, fraction)}{points} ({interval}), P(gain > 0) {sign}{chance}"
         yield f"  {child.outcome}: {gain}"
     elif child.number:
         yield f"  {child.outcome}"
