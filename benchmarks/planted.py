@@ -14,7 +14,7 @@ from flowbot.faces.problem import read_problem
 from flowbot.faces.wiring import Site, site
 from flowbot.models.scripted import World
 from flowbot.models.shelf import Shelf
-from flowbot.money import Budget
+from flowbot.money import Budget, Price
 from flowbot.search.induce import induce
 from flowbot.search.lab import Lab
 from flowbot.store.journal import MemoryJournal
@@ -24,6 +24,7 @@ from flowbot.task.data import Example
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.graph import Workflow
 
+PRICE = Price(0.4, 1.6)  # dollars a million tokens: what a small hosted model costs
 FRESH = 400  # orders that no search has looked at, for the true score
 TRAIN, VAL = 90, 90  # a third of each is held back for confirmation
 GAINED = 0.95  # of what the ceiling is above the start: repaired
@@ -33,7 +34,7 @@ CHEAPER = 0.6  # of the start's calls: repaired, where the fault is one of cost
 
 @dataclass(frozen=True)
 class Job:
-    """One run: the world, the recipe with its settings, and a bound for tokens (None: none)."""
+    """One run: the world, the recipe with its settings, and a bound in dollars (None: none)."""
 
     fault: str
     seed: int
@@ -41,90 +42,115 @@ class Job:
     skill: float = 0.8
     garbage: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    tokens: int | None = None
+    usd: float | None = None
     label: str = ""
 
 
 def run(job: Job) -> dict[str, Any]:
     """Run one induction and return what came of it, as plain data."""
-    world = World(job.fault, job.seed, job.skill, job.garbage)
+    world = World(job.fault, job.seed, job.skill, job.garbage, price=PRICE)
     task = world.task(job.recipe, **job.settings)
-    problem = read_problem(task, Path(), splits_of(task, world.data(TRAIN, VAL)).splits, start=world.start)
+    problem = read_problem(task, Path(), splits_of(task, world.data(TRAIN, VAL, 1)).splits, start=world.start)
     journal = MemoryJournal()
 
     def opened(specs: Sequence[ModelSpec], base_url: str | None, concurrency: int) -> Shelf:
-        return Shelf({spec.name: Opened(world, max_tokens=256) for spec in specs})
+        return Shelf({spec.name: Opened(world, PRICE, max_tokens=256) for spec in specs})
 
     async def main() -> dict[str, Any]:
-        async with site(problem, journal, None, Budget(tokens=job.tokens)) as place:
-            lab = place.lab(lambda event: None)
+        async with site(problem, journal, None, Budget(usd=job.usd)) as place:
+            calls: dict[str, int] = {}  # made when a workflow became the best
+
+            def heard(event: Mapping[str, Any]) -> None:
+                if event["kind"] == "best":
+                    calls.setdefault(event["candidate"], place.session.ledger.total.calls)
+
+            lab = place.lab(heard)
             found = await induce(lab, job.recipe, problem.settings)
-            usage = place.session.ledger.total
-            spent = {"calls": usage.calls, "tokens": usage.tokens, "ended": found.ended, "why": found.why}
-            return spent | await _judged(world, place, lab, journal.written)
+            paid = place.session.ledger.total
+            spent = {
+                "calls": paid.calls,
+                "tokens": paid.tokens,
+                "usd": paid.usd,
+                "ended": found.ended,
+                "why": found.why,
+            }
+            return spent | await _judged(world, place, lab, journal.written, calls)
 
     with patch("flowbot.faces.wiring.open_shelf", opened):
         return {"fault": job.fault, "seed": job.seed, "recipe": job.recipe, "label": job.label} | asyncio.run(main())
 
 
-async def _judged(world: World, place: Site, lab: Lab, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+async def _judged(
+    world: World, place: Site, lab: Lab, events: Sequence[Mapping[str, Any]], calls: Mapping[str, int]
+) -> dict[str, Any]:
     """Return the true scores of the start, the ceiling and all that was once the best, and what the journal says."""
     fresh = world.fresh(FRESH)
-    start, ceiling = await _true(place, world.start, fresh), await _true(place, world.best, fresh)
+    start, ceiling = await _worth(place, world.start, fresh), await _worth(place, world.best, fresh)
     assert lab.best is not None
     kept = await _incumbents(place, lab, events, fresh)
     result = lab.best.candidate.workflow
-    true = await _true(place, result, fresh)
+    true = await _worth(place, result, fresh)
     told = next((each for each in reversed(events) if each["kind"] == "confirmation"), {})
     finalist = lab.known.get(str(told.get("finalist"))) if "new" in told else None
     first = next((each for each in events if each["kind"] == "iteration" and each["blame"]), {"blame": []})
-    repaired = [number for number, each in kept if _repairs(world, start, ceiling, each)]
+    repaired = [each for each in kept if _repairs(world, start, ceiling, each.true)]
     return {
         "start": start.score,
         "ceiling": ceiling.score,
         "found": true.score,
         "cost": true.calls / start.calls,
         "repaired": _repairs(world, start, ceiling, true),
-        "repaired_at": repaired[0] if repaired else None,
+        "repaired_at": repaired[0].number if repaired else None,
+        "repaired_calls": calls[repaired[0].id] if repaired else None,
         "changed": result.id != lab.start.id,
         "blamed": first["blame"][0][0] if first["blame"] else None,
         "blame_right": bool(first["blame"]) and first["blame"][0][0] in world.planted.blamed,
         "iterations": sum(each["kind"] == "iteration" for each in events),
         "decision": told.get("decision", ""),
         "confirmed": told.get("new"),
-        "finalist": None if finalist is None else (await _true(place, finalist.workflow, fresh)).score,
+        "finalist": None if finalist is None else (await _worth(place, finalist.workflow, fresh)).score,
         "steps": [step.id for step in result.all_steps],
         "edits": _edits(lab),
     }
 
 
 @dataclass(frozen=True)
-class True_:
+class Worth:
     """What a workflow is worth on fresh orders: its mean score, and the calls that it makes for one."""
 
     score: float
     calls: float
 
 
-async def _true(place: Site, workflow: Workflow, fresh: Sequence[Example]) -> True_:
+@dataclass(frozen=True)
+class Kept:
+    """A workflow that was the best for a while, from which iteration on (0: a seed), and what it is worth."""
+
+    id: str
+    number: int
+    true: Worth
+
+
+async def _worth(place: Site, workflow: Workflow, fresh: Sequence[Example]) -> Worth:
     traces: list[Trace] = [trace async for trace in place.workers.evaluate(workflow, fresh, "fresh")]
     calls = sum(trace.usage.calls for trace in traces) / len(traces)
-    return True_(sum(trace.points for trace in traces) / len(traces), calls)
+    return Worth(sum(trace.points for trace in traces) / len(traces), calls)
 
 
 async def _incumbents(
     place: Site, lab: Lab, events: Sequence[Mapping[str, Any]], fresh: Sequence[Example]
-) -> list[tuple[int, True_]]:
-    """Return the workflows that were the best in turn, each with the iteration (0: a seed) and what it is worth."""
-    number, found = 0, list[tuple[int, True_]]()
+) -> list[Kept]:
+    """Return the workflows that were the best, in turn."""
+    number, found = 0, list[Kept]()
     for event in events:
         number = event["number"] if event["kind"] == "iteration" else number
         if event["kind"] == "best":
-            found.append((number, await _true(place, lab.known[event["candidate"]].workflow, fresh)))
+            name = event["candidate"]
+            found.append(Kept(name, number, await _worth(place, lab.known[name].workflow, fresh)))
     return found
 
 
-def _repairs(world: World, start: True_, ceiling: True_, found: True_) -> bool:
+def _repairs(world: World, start: Worth, ceiling: Worth, found: Worth) -> bool:
     """Tell whether a workflow is repaired: nearly all of the gain that there is, or the needless cost gone."""
     if world.planted.cheaper:
         return found.score >= start.score - SAME and found.calls <= CHEAPER * start.calls

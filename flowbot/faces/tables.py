@@ -183,11 +183,11 @@ def outcome_text(end: Confirmation | None, fraction: bool = True) -> str:
 
 
 def front_table(front: Front, title: str = "front: score against cost, on validation") -> Table:
-    """Return the workflows that no other beats on score and cost, cheapest first."""
+    """Return the workflows that no other beats on score and cost, cheapest first; by id where there is no file."""
     fraction = is_fraction(member.score for member in front.members)
     rows = [
         (
-            member.file,
+            member.file or member.workflow.id[:6],
             score_text(member.score, fraction),
             f"{_bare(member.low, fraction)} to {_bare(member.high, fraction)}",
             cost_text(member.cost, front.dollars),

@@ -86,9 +86,9 @@ def aims(found: Findings, defects: Container[str] = (), shown: Container[str] = 
 
 
 def tried(found: Findings, text: str) -> bool:
-    """Tell whether an edit in whose words a text stands was tried before and lost."""
+    """Tell whether an edit in whose words a text stands was tried before and lost; each edit's words end with `;`."""
     attempts = (*found.failed, *(attempt for cluster in found.clusters for attempt in cluster.attempts))
-    return any(text in attempt.edit for attempt in attempts)
+    return any(text in f"{attempt.edit};" for attempt in attempts)
 
 
 def edited(

@@ -42,6 +42,8 @@ class Confirmed:
     async def close(self, lab: Lab, ended: str) -> None:
         """Choose one finalist by validation alone, confirm it, and say how it came out."""
         memory = self.memory
+        if lab.best is None:
+            return  # the wall came before the start was measured
         lab.front = memory.pool.front()
         await lab.tell(
             "front", members=[{"candidate": row.candidate.id, "mean": row.mean, "cost": row.cost} for row in lab.front]

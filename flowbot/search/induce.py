@@ -89,6 +89,7 @@ async def induce(lab: Lab, recipe: str, settings: Value) -> Found:
         why = await search(lab, policies)
     except BudgetReached as reached:
         ended, why = "budget", str(reached)
+        lab.recording = False  # a raised budget goes on from here
     try:
         await policies.finish.close(lab, ended)
     except BudgetReached as reached:

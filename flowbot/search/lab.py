@@ -127,15 +127,17 @@ class Lab:
     heard: Callable[[Mapping[str, Any]], None] = lambda event: None
     best: Row | None = None
     first: Row | None = None
+    recording: bool = True
     outcome: Outcome | None = None
     front: tuple[Row, ...] = ()
     known: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
     marks: dict[tuple[str, str], dict[str, Mark]] = field(default_factory=dict[tuple[str, str], "dict[str, Mark]"])
 
     async def tell(self, kind: str, **facts: Any) -> None:
-        """Write one event to the journal and show it."""
+        """Write one event to the journal and show it; what a run does at the wall is shown only: it may go on."""
         event = {"kind": kind, **facts}
-        await self.journal.append(event)
+        if self.recording:
+            await self.journal.append(event)
         self.heard(event)
 
     async def enter(self, candidate: Candidate) -> Candidate:
@@ -168,6 +170,15 @@ class Lab:
         bound = purse.budget.seconds
         if bound is not None and self.clock() + self._seconds(kept.calls, bound) >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
+
+    def fits(self, calls: Mapping[str, int]) -> bool:
+        """Tell whether a stage of so many calls would be admitted, seconds aside."""
+        purse = self.stages.purse
+        try:
+            purse.budget.check(purse.settled, self._wanted(calls) + self._kept_back(self.test_size + self.kept_runs))
+        except BudgetReached:
+            return False
+        return True
 
     def affords(self, calls: Mapping[str, int], share: float) -> bool:
         """Tell whether so many calls more keep the run within a share of its money, tokens and calls."""

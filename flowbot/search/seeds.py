@@ -58,17 +58,18 @@ class Raced:
 
     async def _race(self, lab: Lab, start: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
         """Return the two seeds that do best beside the start; seeds and items shrink to a third of the budget."""
-        if not others:
-            return []
         deck = list(lab.val)
         random.Random(f"{lab.seed}|seeds").shuffle(deck)
+        others, _ = _fitting(lab, others, deck, self.memory.settings.seed_items)
+        if not others:
+            return []
         lab.admit(lab.runs(SMOKE, *(seed.workflow for seed in others)), f"{len(others)} seeds: smoke test")
         for seed in others:
             await lab.enter(seed)
         tried = await together([lab.mark(seed.workflow, deck[:SMOKE], "val") for seed in others])
         alive = [seed for seed, marks in zip(others, tried, strict=True) if not all(mark.failed for mark in marks)]
         alive, rungs = _fitting(lab, alive, deck, self.memory.settings.seed_items)
-        for items, stay in zip(rungs, SURVIVE, strict=True):
+        for items, stay in zip(rungs, SURVIVE, strict=False):  # no rungs where not one seed can be paid for
             left = {seed.id: lab.unknown(seed.workflow, items, "val") for seed in alive}
             lab.admit(_calls(lab, alive, left), f"race of {len(alive)} seeds on {len(items)} items")
             runs = await together([lab.mark(seed.workflow, items, "val") for seed in alive])
@@ -81,8 +82,8 @@ class Raced:
 
 
 def _fitting(
-    lab: Lab, seeds: list[Candidate], deck: Sequence[Example], sizes: tuple[int, int]
-) -> tuple[list[Candidate], list[Sequence[Example]]]:
+    lab: Lab, seeds: Sequence[Candidate], deck: Sequence[Example], sizes: tuple[int, int]
+) -> tuple[Sequence[Candidate], list[Sequence[Example]]]:
     """Return the seeds and the items of both rungs that a third of the budget pays for: items give way first."""
     for count in range(len(seeds), 0, -1):
         for part in (1.0, 0.67, 0.5, 0.34):

@@ -39,6 +39,7 @@ class Rungs:
         """Race, decide, and learn from how it came out."""
         memory = self.memory
         memory.iterations, memory.quiet = number, memory.quiet + 1
+        children = self._affordable(lab, children)
         if children:
             for child in children:
                 await lab.enter(child)
@@ -50,6 +51,18 @@ class Rungs:
         every = memory.settings.resample
         if every and number % every == 0:
             await self._sample_again(lab)
+
+    def _affordable(self, lab: Lab, children: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Return the first children, as many as the budget takes through a race: half of them run on all items."""
+        first = min((size for size in self.memory.settings.rungs if size <= len(lab.val) / 2), default=len(lab.val))
+        for count in range(len(children), 1, -1):
+            some = children[:count]
+            rest = len(lab.val) - first
+            calls = [lab.runs(first, child.workflow) for child in some]
+            calls += [lab.runs(rest, child.workflow) for child in some[: -(-count // 2)]]
+            if lab.fits(_sum(calls)):
+                return some
+        return children[:1]
 
     async def _raced(
         self, lab: Lab, parent: Candidate, children: Sequence[Candidate], number: int

@@ -140,6 +140,17 @@ def test_long_demos_are_fewer() -> None:
     assert len(one(demos.OPERATOR, CHAIN, passed=tuple(runs)).calls[0].demos) == 2
 
 
+def test_a_direct_call_also_shows_what_it_said_where_that_is_more_than_the_target() -> None:
+    right = [StepTrace("answer", {"q": f"q {n}"}, {"a": f"It is {LABELS[n]}."}) for n in range(6)]
+    made = of(demos.OPERATOR, DIRECT, passed=tuple(trace(DIRECT, n, LABELS[n], right[n]) for n in range(6)), demos=4)
+    shown = [{demo.gives["a"] for demo in each.workflow.calls[0].demos} for each in made]
+    assert shown == [{"a", "b"}, {"It is a.", "It is b."}, {"a", "b"}]
+    same = [StepTrace("answer", {"q": f"q {n}"}, {"a": LABELS[n]}) for n in range(6)]
+    parts = [Trace(DIRECT, Example(f"t{n}", {"q": f"q {n}"}), (same[n],), score=Score(1.0)) for n in range(6)]
+    made = of(demos.OPERATOR, DIRECT, passed=tuple(parts), demos=12)
+    assert [len(each.workflow.calls[0].demos) for each in made] == [12, 6]
+
+
 # ------------------------------------------------------------------ output type
 
 
@@ -341,6 +352,13 @@ def test_a_parameter_of_the_step_to_blame_comes_first() -> None:
     failed = (Attempt(made[0].edits[0], "parameter", "lost"),)
     again = of(parameter.OPERATOR, LOOKS, blame=["rate"], defects=["parameter"], variants=1, failed=failed)
     assert changed(LOOKS, again[0].workflow) == {"rate": {"temperature"}}
+
+
+def test_a_size_that_lost_says_nothing_of_another() -> None:
+    parent = nested("whole")
+    failed = (Attempt("let 'each' have at most 50", "parameter", "lost"),)
+    made = one(parameter.OPERATOR, parent, blame=["look"], defects=["parameter"], failed=failed)
+    assert getattr(made.step("each"), "cap", 0) == 5
 
 
 def test_sizes_grow_by_one_and_as_far_as_the_bounds_go() -> None:

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from flowbot.faces.front import Front
+from flowbot.faces.race_story import Child, Cluster, Confirmation, Decision, Race
 from flowbot.faces.tables import (
     ResultRow,
     chance_text,
+    clusters_table,
+    edits_table,
     gain_text,
     ledger_table,
     money_text,
+    outcome_text,
     parts_table,
     plain_table,
     print_result,
@@ -23,6 +28,7 @@ from flowbot.faces.tables import (
     show,
 )
 from flowbot.money import Ledger, Usage
+from flowbot.search import lab
 from flowbot.search.compare import Comparison
 
 GAIN = Comparison(80, 0.125, 0.8125, 0.575, 0.788, 0.9999)
@@ -42,6 +48,9 @@ class Outcome:
     ledger: Ledger = field(default_factory=Ledger)
     folder: Path | None = Path("runs/routing")
     notes: tuple[str, ...] = ("a note",)
+    outcome: lab.Outcome | None = None
+    members: Front = field(default_factory=Front)
+    race: Race = field(default_factory=Race)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +157,55 @@ def test_print_result_without_scores() -> None:
     out = io.StringIO()
     print_result(Outcome("done", "", {}, {}, Ledger(), None, ()), out)
     assert out.getvalue() == ""
+
+
+def test_an_undecided_result_names_its_finalist_and_its_file() -> None:
+    out = io.StringIO()
+    outcome = lab.Outcome("undecided", "P(gain > 0) = 0.900", None, GAIN, 3)
+    print_result(Outcome("done", "", {"confirm": GAIN, "test": GAIN}, outcome=outcome), out)
+    rows = [line.split()[:2] for line in out.getvalue().splitlines()[2:6]]
+    assert rows == [["confirmation", "start"], ["finalist", "81.3"], ["sealed", "test"], ["best", "81.3"]]
+    assert f"undecided finalist: {Path('runs/routing/undecided.yaml')}" in out.getvalue()
+
+
+def test_only_what_was_measured_on_fresh_examples_has_its_interval_in_the_sentence() -> None:
+    assert "57.5" in outcome_text(Confirmation("confirmed", "it was", tested=1, comparison=GAIN))
+    assert outcome_text(Confirmation("unconfirmed", "too few", tested=1200, comparison=GAIN)) == (
+        "Unconfirmed: too few. 1,200 children were tested."
+    )
+    assert outcome_text(Confirmation("start", "nothing beat it", tested=1)) == (
+        "The start stays: nothing beat it. 1 child was tested."
+    )
+    assert outcome_text(None).startswith("Not confirmed: ")
+
+
+def child(number: int, decision: str, p_gain: float) -> Child:
+    found = Decision(decision, "", 0.1, p_gain, -0.1, 0.3, True, ("a",), (), ("t",), ("u", "v"))
+    return Child(f"{decision}{number}", number, "output_type", ("an edit " * 20,), decision=found)
+
+
+def test_of_many_edits_the_accepted_and_the_likeliest_are_shown_in_their_order() -> None:
+    children = [
+        child(1, "rejected", 0.1),
+        child(2, "accepted", 0.3),
+        child(3, "pooled", 0.7),
+        child(4, "rejected", 0.6),
+    ]
+    table = edits_table([*children, Child("lost", 5, "fix")], most=3)
+    assert [(row[0], row[3]) for row in table.rows] == [
+        ("2", "accepted"),
+        ("3", "kept beside, undecided"),
+        ("4", "rejected, undecided"),
+    ]
+    assert table.rows[0][1:3] == ("output type", "an edit an edit an edit an edit an edit a...")
+    assert table.rows[0][4:] == ("+10.0", "-10.0 to +30.0", "1", "0", "1 of 3")
+    assert table.notes[0] == "and 1 more that were rejected"
+    every = edits_table([child(number, "accepted", 0.9) for number in range(20)], most=3)
+    assert len(every.rows) == 20
+
+
+def test_clusters_have_their_counts() -> None:
+    clusters = [Cluster(f"c{place}", "prompt", "a rule", ("t1", "t2"), place) for place in range(10)]
+    table = clusters_table(clusters)
+    assert table.rows[1] == ("c1", "prompt", "2", "1")
+    assert (len(table.rows), table.notes) == (8, ("and 2 smaller ones",))

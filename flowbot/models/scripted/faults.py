@@ -173,9 +173,7 @@ def blank(trade: Conventions, seed: int) -> Planted:
 
 FAULTS: Mapping[str, Fault] = {
     "missing_instruction": Fault("a step's instruction lacks a rule", Conventions, missing_instruction),
-    "missing_hop": Fault(
-        "a second search is missing", lambda seed: Lookup(), missing_hop, tools=("search",)
-    ),
+    "missing_hop": Fault("a second search is missing", lambda seed: Lookup(), missing_hop, tools=("search",)),
     "wrong_tool": Fault(
         "the wrong one of two tools is asked", lambda seed: Lookup(), wrong_tool, tools=("archive", "register")
     ),

@@ -68,7 +68,12 @@ def fix(told: Told, writer: Writer) -> Json:
     own = [number for number in stated if _place(writer, steps, number) in (step_id, None)]
     instruction = "\n".join([*lines, *(gap if own else []), *(f"- {writer.line(number)}" for number in own)])
     flips = _flips(told, writer, own)
-    return {"hypothesis": _because(own), "instruction": instruction.strip() or SAY["note"], "dropped": [], "flips": flips}
+    return {
+        "hypothesis": _because(own),
+        "instruction": instruction.strip() or SAY["note"],
+        "dropped": [],
+        "flips": flips,
+    }
 
 
 def structure(told: Told, writer: Writer) -> Json:

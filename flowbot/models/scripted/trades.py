@@ -108,7 +108,9 @@ class Conventions:
         for stage in todo:
             found = [heeded.trap] if heeded.trap else []
             if not heeded.trap:
-                found = [self.all[number].mark for number in self._of[stage] if number in kept and self._in(number, notes)]
+                found = [
+                    self.all[number].mark for number in self._of[stage] if number in kept and self._in(number, notes)
+                ]
             notes = notes.and_then(stage, found)
         return notes
 

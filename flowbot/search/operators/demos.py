@@ -13,26 +13,30 @@ from flowbot.workflow.fields import as_text
 from flowbot.workflow.steps import PROMPT_CAP, Demo
 
 Shown = Mapping[str, Demo]  # by call
-SHORTAGE = 4  # sets drawn for each that is wanted: where there is little to draw from, some are the same
+Shows = Sequence[tuple[Example, Shown]]
+DRAWS = 4  # tries for a set that is another than those before
 
 
 async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
-    """Show sets of worked examples in place of those there are, drawn by seed; the last of several sets is half."""
-    shows = _shows(lab, found)
-    pool = [example for example, _ in shows]
-    demos = {example.id: by_call for example, by_call in shows}
-    half = max(1, found.demos // 2)
-    sizes = [found.demos] * (found.variants * SHORTAGE) + [half] * SHORTAGE
-    made: dict[frozenset[str], list[Candidate]] = {}
-    full = found.variants - (found.variants > 1)
-    for number, size in enumerate(sizes if pool else ()):
-        if len(made) >= (full if size > half else found.variants):
-            continue
-        chosen = drawn(pool, size, f"{found.seed(lab, 'demos')}|{number}")
-        key = frozenset(example.id for example in chosen)
-        if key not in made:
-            made[key] = _candidate(lab, found, chosen, demos)
-    return distinct([each for candidates in made.values() for each in candidates], found.variants)
+    """Show sets of worked examples in place of those there are, drawn by seed; the last of several sets is half.
+
+    Where runs that scored 1 gave more than the target says, like a reasoning, every second set is cut from them.
+    """
+    sources = _sources(lab, found)
+    made: list[Candidate] = []
+    taken: set[tuple[int, frozenset[str]]] = set()
+    for slot in range(found.variants if sources else 0):
+        source = slot % len(sources)
+        demos = {example.id: by_call for example, by_call in sources[source]}
+        pool = [example for example, _ in sources[source]]
+        size = max(1, found.demos // 2) if slot and slot == found.variants - 1 else found.demos
+        for number in range(DRAWS):
+            chosen = drawn(pool, size, f"{found.seed(lab, 'demos')}|{slot}|{number}")
+            if (key := (source, frozenset(example.id for example in chosen))) not in taken:
+                taken.add(key)
+                made += _candidate(lab, found, chosen, demos)
+                break
+    return distinct(made, found.variants)
 
 
 def _candidate(lab: Lab, found: Findings, chosen: Sequence[Example], demos: Mapping[str, Shown]) -> list[Candidate]:
@@ -48,14 +52,23 @@ def _candidate(lab: Lab, found: Findings, chosen: Sequence[Example], demos: Mapp
     return built(lab, found, "demos", lambda: parent.with_steps(settings), f"show {told}", why, **facts)
 
 
-def _shows(lab: Lab, found: Findings) -> list[tuple[Example, Shown]]:
-    """Return what can be shown: examples with a demo for the calls that have one."""
+def _sources(lab: Lab, found: Findings) -> list[Shows]:
+    """Return what sets are drawn from, examples with a demo for calls: the targets of train, and runs that scored 1."""
+    cut = _cut(found)
     call = output_call(found.parent)
-    if call is not None and labels(found.parent, call, lab.train):
-        told = [(example, labelled(call, example.inputs, example)) for example in lab.train]
-        return [(example, {call.id: demo}) for example, demo in told if demo is not None]
+    if call is None or not labels(found.parent, call, lab.train):
+        return [cut] if cut else []
+    told = [(example, labelled(call, example.inputs, example)) for example in lab.train]
+    shows = [(example, {call.id: demo}) for example, demo in told if demo is not None]
+    known = {example.id: demo for example, demo in told}
+    more = [each for each in cut if each[1][call.id] != known.get(each[0].id)]
+    return [each for each in (shows, more) if each]
+
+
+def _cut(found: Findings) -> Shows:
+    """Return what the runs that scored 1 show of the parent's calls; its own runs before those of its forebears."""
     cut: dict[str, tuple[Example, dict[str, Demo]]] = {}
-    for trace in sorted(found.passed, key=lambda trace: trace.workflow.id != found.parent.id):  # its own runs first
+    for trace in sorted(found.passed, key=lambda trace: trace.workflow.id != found.parent.id):
         for step_id, demo in bootstrapped(found.parent, trace).items():
             cut.setdefault(trace.example.id, (trace.example, {}))[1].setdefault(step_id, demo)
     return list(cut.values())

@@ -55,7 +55,7 @@ async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
 
     def rank(change: Change) -> tuple[bool, int, int]:
         kind = defects.index(change.defect) if change.defect in defects else len(defects)
-        return tried(found, change.words), kind, _blame(found, change.step)
+        return tried(found, f"{change.words};"), kind, _blame(found, change.step)
 
     made: list[Candidate] = []
     for change in sorted(_changes(found), key=rank):

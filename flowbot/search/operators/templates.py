@@ -47,7 +47,7 @@ def _rules(lab: Lab, found: Findings, call: Call) -> list[str]:
     lines = [line.removeprefix("- ").strip() for line in lab.meta.prompts.get("bullets", "").splitlines()]
     rules = [line for line in lines if line and line not in call.prompt]
     random.Random(found.seed(lab, "templates")).shuffle(rules)
-    return sorted(rules, key=lambda rule: tried(found, rule))
+    return sorted(rules, key=lambda rule: tried(found, f'"{rule}"'))
 
 
 def _told(lab: Lab, found: Findings, call: Call, rules: Sequence[str]) -> list[Candidate]:
