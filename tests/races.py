@@ -55,7 +55,7 @@ CLUSTER = {
     "attempts": 1,
 }
 OTHER = {"name": "hopeless", "defect": "label", "rule": "", "examples": ["t9"], "attempts": 0}
-COMPARED = {"n": 20, "old": 0.25, "new": 0.75, "low": 0.3, "high": 0.7, "p_gain": 1.0}
+COMPARED: dict[str, Any] = {"n": 20, "old": 0.25, "new": 0.75, "low": 0.3, "high": 0.7, "p_gain": 1.0}
 VALUES: Mapping[str, Sequence[float]] = {
     START.id: (0, 0, 1, 0),
     SEED.id: (1, 0, 1, 0),
@@ -176,7 +176,7 @@ def ending(decision: str, comparison: Mapping[str, Any] | None = None, **facts: 
     chosen = START if stays else BEST
     outcome = confirmation(decision) | {"comparison": dict(comparison) if comparison else None}
     tables = {"val" if decision == "unconfirmed" else "confirm": dict(comparison)} if comparison else {}
-    return {
+    plain: dict[str, Any] = {
         "ended": "done",
         "why": "",
         "task": {"name": "routing", "description": "Route it."},
@@ -190,7 +190,8 @@ def ending(decision: str, comparison: Mapping[str, Any] | None = None, **facts: 
         "ledger": [{"purpose": "task", "calls": 1, "input_tokens": 100, "output_tokens": 10, "usd": 0.002}],
         "notes": [],
         "version": "0.1.0",
-    } | facts
+    }
+    return plain | facts
 
 
 def written(

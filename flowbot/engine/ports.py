@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -178,9 +178,12 @@ class Metric(Protocol):
 
 
 class Journal(Protocol):
-    """The append-only record of what was decided. On resume an event that differs from the record is an error."""
+    """The append-only record of what was decided. On resume an event that differs from the record is an error.
 
-    async def append(self, event: Mapping[str, Any]) -> None: ...
+    The `free` keys of an event may differ: what stands in the record is returned and holds.
+    """
+
+    async def append(self, event: Mapping[str, Any], free: Collection[str] = ()) -> Mapping[str, Any]: ...
 
 
 class Workers(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,9 @@ class Result:
     `ended` is `done` or `budget` (`why` says which bound). `tables` holds the paired comparison of start and best by
     split: `test` where there is one, and `val`; where a finalist was measured on examples that nobody had seen, that
     of start and finalist as `confirm` in place of `val`, which the search chose by. `outcome` says how that came out
-    (None for a recipe that confirms nothing), `front` has the rows that no other beats on score and cost, `race` what
-    was tried. `parts` are the validation means of the start and after each part of the search. `ledger` counts
-    everything paid, `folder` is the run's (None for a run kept in memory).
+    (None for a recipe that confirms nothing). `front` has the rows that no other beats on score and cost, `members` the
+    same with intervals, sizes and files; `race` what was tried. `parts` are the validation means of the start and after
+    each part of the search. `ledger` counts everything paid, `folder` is the run's (None for a run kept in memory).
     """
 
     best: Workflow
@@ -54,12 +53,8 @@ class Result:
     notes: Sequence[str] = ()
     outcome: Outcome | None = None
     front: tuple[Row, ...] = ()
+    members: Front = field(default_factory=Front)
     race: Race = field(default_factory=Race)
-
-    @cached_property
-    def members(self) -> Front:
-        """The front with intervals, sizes and files."""
-        return front_of_rows(self.front, self.ledger)
 
 
 async def run_induction(
@@ -185,6 +180,7 @@ class Ending:
             tuple(self.notes),
             found.outcome,
             found.front,
+            front_of_rows(found.front, session.ledger),
             tell_race(self.events),
         )
         seconds = round(self.place.seconds - self.place.spent, 3)

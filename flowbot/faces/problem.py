@@ -51,7 +51,7 @@ class Problem:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of step that a search may add beside calls and tools; programs only where the task has a tool for them."""
+        """The kinds of step that a search may add beside calls and tools; programs only where the task has the tool."""
         chosen: Iterable[str] | None = getattr(self.settings, "kinds", ())
         if chosen is not None:
             return tuple(chosen)

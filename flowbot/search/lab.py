@@ -140,6 +140,11 @@ class Lab:
             await self.journal.append(event)
         self.heard(event)
 
+    async def plan(self, what: str, **sizes: int) -> Mapping[str, int]:
+        """Decide on sizes that the budget allows; a run that goes on with another budget keeps those it began with."""
+        event = {"kind": "plan", "what": what, **sizes}
+        return await self.journal.append(event, free=sizes.keys()) if self.recording else event
+
     async def enter(self, candidate: Candidate) -> Candidate:
         """Make a candidate known: it is in the journal before it is run. One that is known stays what it was."""
         if candidate.id in self.known:

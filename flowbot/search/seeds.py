@@ -60,7 +60,9 @@ class Raced:
         """Return the two seeds that do best beside the start; seeds and items shrink to a third of the budget."""
         deck = list(lab.val)
         random.Random(f"{lab.seed}|seeds").shuffle(deck)
-        others, _ = _fitting(lab, others, deck, self.memory.settings.seed_items)
+        sizes = self.memory.settings.seed_items
+        plan = await lab.plan("smoke test", **_fitting(lab, others, sizes))
+        others = others[: plan["seeds"]]
         if not others:
             return []
         lab.admit(lab.runs(SMOKE, *(seed.workflow for seed in others)), f"{len(others)} seeds: smoke test")
@@ -68,7 +70,9 @@ class Raced:
             await lab.enter(seed)
         tried = await together([lab.mark(seed.workflow, deck[:SMOKE], "val") for seed in others])
         alive = [seed for seed, marks in zip(others, tried, strict=True) if not all(mark.failed for mark in marks)]
-        alive, rungs = _fitting(lab, alive, deck, self.memory.settings.seed_items)
+        plan = await lab.plan("seeds", **_fitting(lab, alive, sizes))
+        alive = alive[: plan["seeds"]]
+        rungs = [deck[: plan["first"]], deck[: plan["first"] + plan["second"]]] if alive else []
         for items, stay in zip(rungs, SURVIVE, strict=False):  # no rungs where not one seed can be paid for
             left = {seed.id: lab.unknown(seed.workflow, items, "val") for seed in alive}
             lab.admit(_calls(lab, alive, left), f"race of {len(alive)} seeds on {len(items)} items")
@@ -81,21 +85,18 @@ class Raced:
         return alive
 
 
-def _fitting(
-    lab: Lab, seeds: Sequence[Candidate], deck: Sequence[Example], sizes: tuple[int, int]
-) -> tuple[Sequence[Candidate], list[Sequence[Example]]]:
-    """Return the seeds and the items of both rungs that a third of the budget pays for: items give way first."""
+def _fitting(lab: Lab, seeds: Sequence[Candidate], sizes: tuple[int, int]) -> dict[str, int]:
+    """Return how many seeds, and items of both rungs, a third of the budget pays for: items give way first."""
+    val = len(lab.val)
     for count in range(len(seeds), 0, -1):
         for part in (1.0, 0.67, 0.5, 0.34):
-            first = max(4, round(sizes[0] * part))
-            rungs = [deck[:first], deck[: first + round(sizes[1] * part)]]
-            runs = [first] * count + [len(rungs[1]) - first] * min(SURVIVE[0], count)
-            runs += [len(lab.val) - len(rungs[1])] * min(SURVIVE[1], count)
-            each = max(lab.runs(1, seed.workflow)["task"] for seed in seeds[:count])
-            mean = sum(lab.runs(1, seed.workflow)["task"] for seed in seeds[:count]) / count
-            if lab.affords({"task": round(sum(runs) * (mean + each) / 2)}, 1 / 3):
-                return seeds[:count], rungs
-    return [], []
+            first = min(val, max(4, round(sizes[0] * part)))
+            second = min(val - first, round(sizes[1] * part))
+            runs = first * count + second * min(SURVIVE[0], count) + (val - first - second) * min(SURVIVE[1], count)
+            each = [sum(lab.runs(1, seed.workflow).values()) for seed in seeds[:count]]
+            if lab.affords({"task": round(runs * (sum(each) / count + max(each)) / 2)}, 1 / 3):
+                return {"seeds": count, "first": first, "second": second}
+    return {"seeds": 0, "first": 0, "second": 0}
 
 
 def _calls(lab: Lab, seeds: Sequence[Candidate], left: Mapping[str, Sequence[Example]]) -> dict[str, int]:

@@ -39,7 +39,8 @@ class Rungs:
         """Race, decide, and learn from how it came out."""
         memory = self.memory
         memory.iterations, memory.quiet = number, memory.quiet + 1
-        children = self._affordable(lab, children)
+        plan = await lab.plan(f"iteration {number}: race", children=self._affordable(lab, children))
+        children = children[: plan["children"]]
         if children:
             for child in children:
                 await lab.enter(child)
@@ -52,8 +53,8 @@ class Rungs:
         if every and number % every == 0:
             await self._sample_again(lab)
 
-    def _affordable(self, lab: Lab, children: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Return the first children, as many as the budget takes through a race: half of them run on all items."""
+    def _affordable(self, lab: Lab, children: Sequence[Candidate]) -> int:
+        """Return how many children the budget takes through a race, in which half of them run on all items."""
         first = min((size for size in self.memory.settings.rungs if size <= len(lab.val) / 2), default=len(lab.val))
         for count in range(len(children), 1, -1):
             some = children[:count]
@@ -61,8 +62,8 @@ class Rungs:
             calls = [lab.runs(first, child.workflow) for child in some]
             calls += [lab.runs(rest, child.workflow) for child in some[: -(-count // 2)]]
             if lab.fits(_sum(calls)):
-                return some
-        return children[:1]
+                return count
+        return len(children[:1])
 
     async def _raced(
         self, lab: Lab, parent: Candidate, children: Sequence[Candidate], number: int

@@ -7,7 +7,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,22 +95,32 @@ class SqliteJournal:
         text = _stored(_compact(value))
         await self._write("INSERT OR IGNORE INTO calls VALUES (?,?,?,?)", (key, purpose, text, time.time()))
 
-    async def append(self, event: Mapping[str, Any]) -> None:
-        """Write one decision, or compare it with the record; `event["kind"]` names it."""
+    async def append(self, event: Mapping[str, Any], free: Collection[str] = ()) -> Mapping[str, Any]:
+        """Write one decision, or compare it with the record; `event["kind"]` names it. Return it as it is recorded.
+
+        The keys in `free` may have other values than before: what was decided then holds.
+        """
         kind = str(event["kind"])
-        text = json.dumps(
-            {key: value for key, value in event.items() if key != "kind"}, ensure_ascii=False, sort_keys=True
-        )
-        text = _stored(self.scrub(text))
         seq, self._seq = self._seq, self._seq + 1
-        if seq < len(self._recorded):
-            if self._recorded[seq] != (kind, text):
-                raise JournalError(
-                    f"the run went another way than before at event {seq + 1} ({kind}): "
-                    f"recorded {self._recorded[seq][0]} {self._recorded[seq][1][:300]}, now {text[:300]}"
-                )
-            return
-        await self._write("INSERT INTO events VALUES (?,?,?,?)", (seq, kind, text, time.time()))
+        if seq >= len(self._recorded):
+            await self._write("INSERT INTO events VALUES (?,?,?,?)", (seq, kind, self._text(event), time.time()))
+            return event
+        was, recorded = self._recorded[seq]
+        if was == kind and free:
+            old = json.loads(recorded)
+            event = {**event, **{key: old[key] for key in free if key in old}}
+        text = self._text(event)
+        if (was, recorded) != (kind, text):
+            raise JournalError(
+                f"the run went another way than before at event {seq + 1} ({kind}): "
+                f"recorded {was} {recorded[:300]}, now {text[:300]}"
+            )
+        return event
+
+    def _text(self, event: Mapping[str, Any]) -> str:
+        """Return an event as it is recorded: without its kind, and without secrets."""
+        plain = {key: value for key, value in event.items() if key != "kind"}
+        return _stored(self.scrub(json.dumps(plain, ensure_ascii=False, sort_keys=True)))
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write how this stretch of the run ended; a run that goes on has one such record a stretch."""
@@ -287,9 +297,10 @@ class MemoryJournal:
         if self.keep:
             self.calls[key] = value
 
-    async def append(self, event: Mapping[str, Any]) -> None:
+    async def append(self, event: Mapping[str, Any], free: Collection[str] = ()) -> Mapping[str, Any]:
         """Keep one decision."""
         self.written.append(dict(event))
+        return event
 
     def identify(self, hashes: Mapping[str, str]) -> None:
         """Nothing to compare with."""

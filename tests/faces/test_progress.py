@@ -12,6 +12,7 @@ import pytest
 
 from flowbot.faces.progress import Progress, roughly
 from flowbot.money import Budget, Ledger, Purse, Usage
+from tests import races
 
 PHASE = {"kind": "phase", "phase": "val of abc", "calls": {"task": 100}}
 EVENTS: list[dict[str, Any]] = [
@@ -207,3 +208,39 @@ def test_time_left_is_coarse(seconds: float, text: str) -> None:
 
 def test_long_times_are_hours() -> None:
     assert roughly(9000) == "about 2.5 h left"
+
+
+def test_a_tested_search_is_told_in_a_line_an_event() -> None:
+    out = io.StringIO()
+    with Progress(State(), stream=out) as progress:
+        hear(progress, [*races.OPENING, *races.SEARCH, races.front()])
+        hear(progress, [{"kind": "sampled", "candidate": races.BEST.id, "was": 1.0, "mean": 0.875, "samples": 2}])
+        hear(progress, [races.confirmation("undecided", **races.COMPARED)])
+    lines = [line.strip().partition("  ")[2] for line in out.getvalue().splitlines()]
+    first = races.FIRST.id[:6]
+    assert [line for line in lines if " on validation: " not in line] == [
+        "recipe race, 10 train and 4 validation examples",
+        "best so far: 25.0 % (the start)",
+        "seeds: 1 of 1 go on after 4 items",
+        "best so far: 50.0 % (the best seed: the shape)",
+        "iteration 1: 4 of 10 fail, blame answer 75%, billing (3), hopeless (1)",
+        "iteration 1: race of 2 on 2 items, 1 stay",
+        "iteration 1: race of 1 on 4 items, 1 stay",
+        f"iteration 1: {first} accepted, +25.0 points, fixed 1, broke 0 (measured)",
+        "best so far: 75.0 % (iteration 1, bullets: measured)",
+        "iteration 2: 4 of 10 fail, blame answer 75%, hopeless (1)",
+        "iteration 2: race of 2 on 4 items, 2 stay",
+        f"iteration 2: {races.BEST.id[:6]} accepted, +25.0 points, fixed 1, broke 0 (measured)",
+        "best so far: 100.0 % (iteration 2, parameter: measured)",
+        f"iteration 2: {races.OPEN.id[:6]} pooled, undecided, -25.0 points, fixed 0, broke 1 (measured)",
+        "the best once more: 87.5 % over 2 samples (was 100.0 %)",
+        "Undecided: measured on fresh examples; gain +50.0 points, 95 % interval +30.0 to +70.0; the start stays. "
+        "4 children were tested.",
+    ]
+
+
+def test_programs_get_the_events_of_a_tested_search_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(State(), json_lines=True) as progress:
+        hear(progress, races.SEARCH)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [{key: value for key, value in event.items() if key != "at"} for event in told] == races.SEARCH

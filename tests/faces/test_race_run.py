@@ -155,9 +155,10 @@ def test_a_run_broken_off_has_its_incumbent_and_goes_on_to_the_same_end(
 
 def test_a_raised_budget_goes_on_behind_the_wall(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    first = induced(monkeypatch, run, budget=260)
+    first = induced(monkeypatch, run, budget=120)
     assert first.ended == "budget"
     assert first.outcome is not None
+    assert ("undecided.yaml" in names(run)) == (first.outcome.decision == "undecided")
     then = induced(monkeypatch, run)
     assert then.ended == "done"
     assert then.outcome == induced(monkeypatch, None).outcome
@@ -218,6 +219,8 @@ def test_a_preference_needs_a_recipe_that_has_one(files: Path, capsys: Out) -> N
 
 
 def test_estimate_holds_what_a_race_costs(files: Path, capsys: Out) -> None:
+    flowbot.save(worlds.start().with_prompts({"answer": "Rule: red\nRule: green"}), files / "flow.yaml")
+    worlds.write_task(files, SMALL, recipe=RECIPE | {"iterations": 1}, start="flow.yaml")
     assert code_of(["estimate", "task.yaml", "--json"]) == 0
     ends = json.loads(capsys.readouterr().out)
     assert code_of(["induce", "task.yaml", "--json"]) == 0

@@ -187,11 +187,11 @@ def test_a_file_without_a_run_is_an_error(tmp_path: Path, capsys: Out) -> None:
 
 
 def test_lines_are_bullets_and_sentences() -> None:
-    prompt = "Sort it, e.g. by size. Then stop!\n\n- one rule. Two sentences.\n  and more\n  - inner\n1. First do.\n\nEnd"
+    prompt = "Sort it, e.g. by size. Then stop!\n\n- a rule. Two sentences.\n  and more\n  - inner\n1. First do.\n\nEnd"
     assert lines(prompt) == [
         "Sort it, e.g. by size.",
         "Then stop!",
-        "- one rule. Two sentences. and more",
+        "- a rule. Two sentences. and more",
         "- inner",
         "1. First do.",
         "End",

@@ -6,12 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from flowbot.models.scripted.causes import SLIP, cause_of
 from flowbot.models.scripted.faults import SAY
-from flowbot.models.scripted.orders import INPUT, OUTPUT, NONE, notes_in
-from flowbot.models.scripted.reading import Run, marks_after, outlined, sections
+from flowbot.models.scripted.orders import OUTPUT, notes_in
+from flowbot.models.scripted.reading import marks_after, outlined
 from flowbot.models.scripted.sketches import same, solution
-from flowbot.models.scripted.trades import STAGES, TRAP, Conventions
+from flowbot.models.scripted.trades import TRAP, Conventions
 from flowbot.models.scripted.writer import Writer
 from flowbot.workflow.fields import Json
 
