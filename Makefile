@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench bench-search clean
 
 setup: $(VENV)/dev.stamp
 
@@ -42,6 +42,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/search.py --short
+
+bench-search: $(VENV)/dev.stamp  # LONG=1: hours rather than minutes
+	$(BIN)/python benchmarks/induction.py $(if $(LONG),--long,--short)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -23,7 +23,7 @@ from flowbot.models.scripted.faults import FAULTS
 Runs = Sequence[Mapping[str, Any]]
 SKILLED, HALF_GARBAGE = "fair", "half garbage"
 BUDGET = 0.10  # dollars for both recipes
-ALONE = {"seeds": 1, "iterations": 1}  # to hear who is blamed for the start itself
+ALONE = {"seeds": 1, "iterations": 1, "slate": 1, "children": 1}  # to hear who is blamed for the start itself
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "race": {},
     "without the gate": {"gate": False},
@@ -56,7 +56,7 @@ class Size:
         return cls(every, every, every, every, every, every)
 
 
-SHORT = Size(faults=12, nothing=60, blame=20, garbage=6, duel=6, ablations=5)
+SHORT = Size(faults=8, nothing=40, blame=15, garbage=4, duel=5, ablations=3)
 LONG = Size(faults=40, nothing=200, blame=200, garbage=40, duel=40, ablations=40)
 
 
@@ -181,9 +181,8 @@ def of_faults(runs: Runs) -> str:
         still = [each for each in runs if each["fault"] == fault]
         if still:
             worse = rate(each["found"] < each["start"] - 0.02 for each in still)
-            lines.append(
-                f"  {fault}: another workflow returned {rate(each['changed'] for each in still)} %, a worse one {worse} %"
-            )
+            other = rate(each["changed"] for each in still)
+            lines.append(f"  {fault}: another workflow returned {other} %, a worse one {worse} %")
     return "\n".join(lines)
 
 
@@ -256,7 +255,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the facts of all runs there, a line each")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     chosen = parser.parse_args()
-    if chosen.runs is not None and chosen.runs < 1 or chosen.workers < 1:
+    if (chosen.runs is not None and chosen.runs < 1) or chosen.workers < 1:
         parser.error("--runs and --workers must be at least 1")
     size = Size.of(chosen.runs) if chosen.runs else LONG if chosen.long else SHORT
     began = time.monotonic()

@@ -10,8 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 from flowbot.engine.trace import Trace
-from flowbot.faces.problem import read_problem
-from flowbot.faces.wiring import Site, site
+from flowbot.faces.problem import named_by, read_problem
+from flowbot.faces.wiring import open_session, open_toolbox, site
 from flowbot.models.scripted import World
 from flowbot.models.shelf import Shelf
 from flowbot.money import Budget, Price
@@ -22,6 +22,7 @@ from flowbot.store.session import Opened
 from flowbot.store.splits import splits_of
 from flowbot.task.data import Example
 from flowbot.task.task import ModelSpec
+from flowbot.workers.inprocess import InProcess
 from flowbot.workflow.graph import Workflow
 
 PRICE = Price(0.4, 1.6)  # dollars a million tokens: what a small hosted model costs
@@ -29,6 +30,7 @@ FRESH = 400  # orders that no search has looked at, for the true score
 TRAIN, VAL = 90, 90  # a third of each is held back for confirmation
 GAINED = 0.95  # of what the ceiling is above the start: repaired
 SAME = 0.02  # points that a cheaper workflow may lose
+EMPTY: Mapping[str, Any] = {}
 CHEAPER = 0.6  # of the start's calls: repaired, where the fault is one of cost
 
 
@@ -74,44 +76,13 @@ def run(job: Job) -> dict[str, Any]:
                 "ended": found.ended,
                 "why": found.why,
             }
-            return spent | await _judged(world, place, lab, journal.written, calls)
+        toolbox = open_toolbox(trusted=named_by(task))
+        async with open_session(task.models.specs, world.start, toolbox, concurrency=task.concurrency) as session:
+            scale = Scale(InProcess(session, 2 * task.concurrency, problem.metric, "fresh"), world.fresh(FRESH))
+            return spent | await _judged(world, scale, lab, journal.written, calls)
 
     with patch("flowbot.faces.wiring.open_shelf", opened):
         return {"fault": job.fault, "seed": job.seed, "recipe": job.recipe, "label": job.label} | asyncio.run(main())
-
-
-async def _judged(
-    world: World, place: Site, lab: Lab, events: Sequence[Mapping[str, Any]], calls: Mapping[str, int]
-) -> dict[str, Any]:
-    """Return the true scores of the start, the ceiling and all that was once the best, and what the journal says."""
-    fresh = world.fresh(FRESH)
-    start, ceiling = await _worth(place, world.start, fresh), await _worth(place, world.best, fresh)
-    assert lab.best is not None
-    kept = await _incumbents(place, lab, events, fresh)
-    result = lab.best.candidate.workflow
-    true = await _worth(place, result, fresh)
-    told = next((each for each in reversed(events) if each["kind"] == "confirmation"), {})
-    finalist = lab.known.get(str(told.get("finalist"))) if "new" in told else None
-    first = next((each for each in events if each["kind"] == "iteration" and each["blame"]), {"blame": []})
-    repaired = [each for each in kept if _repairs(world, start, ceiling, each.true)]
-    return {
-        "start": start.score,
-        "ceiling": ceiling.score,
-        "found": true.score,
-        "cost": true.calls / start.calls,
-        "repaired": _repairs(world, start, ceiling, true),
-        "repaired_at": repaired[0].number if repaired else None,
-        "repaired_calls": calls[repaired[0].id] if repaired else None,
-        "changed": result.id != lab.start.id,
-        "blamed": first["blame"][0][0] if first["blame"] else None,
-        "blame_right": bool(first["blame"]) and first["blame"][0][0] in world.planted.blamed,
-        "iterations": sum(each["kind"] == "iteration" for each in events),
-        "decision": told.get("decision", ""),
-        "confirmed": told.get("new"),
-        "finalist": None if finalist is None else (await _worth(place, finalist.workflow, fresh)).score,
-        "steps": [step.id for step in result.all_steps],
-        "edits": _edits(lab),
-    }
 
 
 @dataclass(frozen=True)
@@ -123,6 +94,57 @@ class Worth:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Measures workflows on fresh orders, beside the run: its budget is not touched."""
+
+    workers: InProcess
+    fresh: Sequence[Example]
+    known: dict[str, Worth] = field(default_factory=dict[str, Worth])
+
+    async def worth(self, workflow: Workflow) -> Worth:
+        """Return what a workflow is worth."""
+        if workflow.id not in self.known:
+            traces: list[Trace] = [trace async for trace in self.workers.evaluate(workflow, self.fresh, "fresh")]
+            points = sum(trace.points for trace in traces)
+            calls = sum(trace.usage.calls for trace in traces)
+            self.known[workflow.id] = Worth(points / len(traces), calls / len(traces))
+        return self.known[workflow.id]
+
+
+async def _judged(
+    world: World, scale: Scale, lab: Lab, events: Sequence[Mapping[str, Any]], calls: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the true scores of the start, the ceiling and all that was once the best, and what the journal says."""
+    start, ceiling = await scale.worth(world.start), await scale.worth(world.best)
+    assert lab.best is not None
+    kept = await _incumbents(scale, lab, events)
+    result = lab.best.candidate.workflow
+    true = await scale.worth(result)
+    told: Mapping[str, Any] = next((each for each in reversed(events) if each["kind"] == "confirmation"), EMPTY)
+    finalist = lab.known.get(str(told.get("finalist"))) if "new" in told else None
+    blame: Sequence[tuple[str, float]] = next((each["blame"] for each in events if each.get("blame")), ())
+    repaired = [each for each in kept if _repairs(world, start, ceiling, each.true)]
+    return {
+        "start": start.score,
+        "ceiling": ceiling.score,
+        "found": true.score,
+        "cost": true.calls / start.calls,
+        "repaired": _repairs(world, start, ceiling, true),
+        "repaired_at": repaired[0].number if repaired else None,
+        "repaired_calls": calls[repaired[0].id] if repaired else None,
+        "changed": result.id != lab.start.id,
+        "blamed": blame[0][0] if blame else None,
+        "blame_right": bool(blame) and blame[0][0] in world.planted.blamed,
+        "iterations": sum(each["kind"] == "iteration" for each in events),
+        "decision": told.get("decision", ""),
+        "confirmed": told.get("new"),
+        "finalist": None if finalist is None else (await scale.worth(finalist.workflow)).score,
+        "steps": [step.id for step in result.all_steps],
+        "edits": _edits(lab),
+    }
+
+
+@dataclass(frozen=True)
 class Kept:
     """A workflow that was the best for a while, from which iteration on (0: a seed), and what it is worth."""
 
@@ -131,22 +153,14 @@ class Kept:
     true: Worth
 
 
-async def _worth(place: Site, workflow: Workflow, fresh: Sequence[Example]) -> Worth:
-    traces: list[Trace] = [trace async for trace in place.workers.evaluate(workflow, fresh, "fresh")]
-    calls = sum(trace.usage.calls for trace in traces) / len(traces)
-    return Worth(sum(trace.points for trace in traces) / len(traces), calls)
-
-
-async def _incumbents(
-    place: Site, lab: Lab, events: Sequence[Mapping[str, Any]], fresh: Sequence[Example]
-) -> list[Kept]:
+async def _incumbents(scale: Scale, lab: Lab, events: Sequence[Mapping[str, Any]]) -> list[Kept]:
     """Return the workflows that were the best, in turn."""
     number, found = 0, list[Kept]()
     for event in events:
         number = event["number"] if event["kind"] == "iteration" else number
         if event["kind"] == "best":
             name = event["candidate"]
-            found.append(Kept(name, number, await _worth(place, lab.known[name].workflow, fresh)))
+            found.append(Kept(name, number, await scale.worth(lab.known[name].workflow)))
     return found
 
 

@@ -22,6 +22,7 @@ DEFECTS = ("prompt", "parameter", "tool", "structure", "label", "capability")
 REPLY = {"blame": LISTED, "defect": one_of(DEFECTS), "rule": SAID, "should": SAID}
 LONGEST_RULE = 400  # characters
 LEAST_ROOM = 240  # characters for one run of a step; runs that get less are left out
+ECHO = 6  # words in a row that are no chance
 NOTHING = ("", "none", "null", "n/a", "unknown", "unsure", "empty")  # a value that was not said
 
 
@@ -61,7 +62,7 @@ async def verdict(trace: Trace, meta: Meta, guard: Guard = free) -> Verdict | No
             near = nearest(str(values["blame"][0]), ids) if values["blame"] else ""
             return f"blame must name steps by their ids{near} (ids: {', '.join(ids)})"
         rule = " ".join(values["rule"].split())[:LONGEST_RULE]
-        refused = guard(rule) if rule else "say a general rule"
+        refused = _refused(rule, blame[0], trace.workflow, meta.prompts["verdict"]) or guard(rule)
         sure = _said_first(values["blame"], trace.workflow) == blame[0]
         should = values["should"] if sure and values["should"].strip(". ").casefold() not in NOTHING else None
         found.append(Verdict(trace.example.id, blame, values["defect"], "" if refused else rule, should))
@@ -76,6 +77,29 @@ async def verdict(trace: Trace, meta: Meta, guard: Guard = free) -> Verdict | No
     ]
     await meta.ask("verdict", sections, REPLY, check=check)
     return found[-1] if found else None
+
+
+def _refused(rule: str, step_id: str, workflow: Workflow, prompt: str) -> str:
+    """Return what is wrong with a rule before it is guarded: nothing is said, or nothing new."""
+    if not rule or echoes(rule, prompt):
+        return "say a general rule in your own words"
+    step = workflow.step(step_id)
+    return f"'{step_id}' is told that already" if isinstance(step, Call) and says(step.prompt, rule) else ""
+
+
+def says(text: str, rule: str) -> bool:
+    """Tell whether a text holds a rule in just these words."""
+    return f" {_plain(rule)} " in f" {_plain(text)} "
+
+
+def echoes(text: str, prompt: str) -> bool:
+    """Tell whether a reply repeats its meta prompt, as weak models do: a run of 6 words of it."""
+    words, source = _plain(text).split(), f" {_plain(prompt)} "
+    return any(f" {' '.join(words[at : at + ECHO])} " in source for at in range(len(words) - ECHO + 1))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 async def layered(trace: Trace, meta: Meta, guard: Guard = free) -> Sequence[Verdict]:

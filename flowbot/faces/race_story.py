@@ -138,6 +138,11 @@ class Race:
         return tuple(each for each in self.children if each.decision and each.decision.decision == "accepted")
 
     @property
+    def raced(self) -> tuple[Child, ...]:
+        """The children that were run on anything: the budget may keep some from it."""
+        return tuple(each for each in self.children if each.rungs)
+
+    @property
     def decided(self) -> tuple[Child, ...]:
         """The children that were run on all of validation, in order."""
         return tuple(each for each in self.children if each.decision)

@@ -11,6 +11,7 @@ from flowbot.search.compare import Comparison, compare
 from flowbot.search.lab import Lab, Outcome, Row
 from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.pool import CHEAPER
+from flowbot.search.thrift import as_good
 from flowbot.search.trial import worse_watched
 from flowbot.task.data import Example
 
@@ -88,10 +89,20 @@ class Confirmed:
         before, after = [mark.score for mark in old], [mark.score for mark in new]
         comparison = compare(before, after, lab.seed)
         share = sum(mark.cost for mark in new) / (sum(mark.cost for mark in old) or 1.0)
-        cheaper = share <= CHEAPER and memory.margin.holds(before, after, lab.seed)
+        cheaper = share <= CHEAPER and comparison.p_gain < settings.confirm
+        if cheaper:
+            cheaper = await self._as_good(lab, start, finalist)
         decision, why = _decision(comparison, settings.confirm, share if cheaper else None)
         row = finalist if decision == "confirmed" else start
         await self._end(lab, row, Outcome(decision, why, finalist.candidate, comparison, memory.tested))
+
+    async def _as_good(self, lab: Lab, start: Row, finalist: Row) -> bool:
+        """Tell whether a finalist that costs less is as good as the start; no where the budget ends first."""
+        pair = start.candidate.workflow, finalist.candidate.workflow
+        try:
+            return await as_good(lab, self.memory.settings, *pair, self.memory.confirm, "confirm")
+        except BudgetReached:
+            return False
 
     async def _end(self, lab: Lab, row: Row, outcome: Outcome) -> None:
         lab.outcome = outcome

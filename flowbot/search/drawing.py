@@ -11,6 +11,7 @@ from flowbot.engine.chat import Gives, Sections
 from flowbot.engine.flat import flatten, steps_type, tool_lines, words
 from flowbot.engine.loose import LISTED, SAID, records
 from flowbot.engine.sketch import PENDING, sketched
+from flowbot.engine.verdict import echoes
 from flowbot.search.findings import Cluster, Findings
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import proposed
@@ -44,8 +45,9 @@ async def drawn(
     def make(values: Mapping[str, Json]) -> Workflow:
         steps = values["steps"]
         new = sketched(parent, steps, _output(values["output"], steps, parent), kinds).within(lab.bounds)
-        said = {entry["step"]: entry["instruction"] for entry in values["instructions"]}
-        return instructed(parent, new, said, _roles(steps) | dict(spare or {}), PENDING, fresh)
+        roles = _roles(steps)
+        said = _instructions(values["instructions"], roles, lab.meta.prompts[name])
+        return instructed(parent, new, said, roles | dict(spare or {}), PENDING, fresh)
 
     name, meta = f"proposal_{operator}", lab.meta
     told = words(meta.prompts, parent, kinds)
@@ -95,17 +97,16 @@ def tools_told(workflow: Workflow) -> Sections:
 
 
 def _output(said: str, steps: Json, parent: Workflow) -> str:
-    """Return the output that a reply names; where it names a field alone, or nothing, that of the last step with it."""
-    text = said.lstrip("$")
-    if "." in text:
-        return text
-    field = parent.output.partition(".")[2]
+    """Return the output that a reply names; where that gives no field of its name, the last step that does."""
+    text, field = said.lstrip("$"), parent.output.partition(".")[2]
     givers = [
-        str(each.get("id"))
+        f"{each.get('id')}.{field}"
         for each in (steps if is_list(steps) else ())
         if is_map(each) and not each.get("inside") and field in _names(each.get("gives"))
     ]
-    return f"{givers[-1]}.{field}" if givers else parent.output
+    if text in givers or not givers:
+        return text or parent.output
+    return givers[-1]
 
 
 def _names(gives: Json) -> set[str]:
@@ -116,6 +117,17 @@ def _roles(steps: Json) -> dict[str, str]:
     """Return what each step is for, as it was drawn."""
     entries = [each for each in steps if is_map(each)] if is_list(steps) else []
     return {str(each.get("id")).strip(): str(each.get("role") or "") for each in entries}
+
+
+def _instructions(entries: Sequence[Mapping[str, str]], roles: Mapping[str, str], prompt: str) -> dict[str, str]:
+    """Return instructions by step, also where a step is named by its role; those that echo the meta prompt are none."""
+    named = {role.casefold(): step_id for step_id, role in roles.items() if role}
+    said: dict[str, str] = {}
+    for entry in entries:
+        step_id = entry["step"] if entry["step"] in roles else named.get(entry["step"].casefold(), "")
+        if step_id and not echoes(entry["instruction"], prompt):
+            said[step_id] = entry["instruction"]
+    return said
 
 
 def changes(old: Workflow, new: Workflow) -> tuple[str, ...]:

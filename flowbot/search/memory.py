@@ -11,7 +11,7 @@ from pydantic import Field
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import Verdict
 from flowbot.search.findings import Attempt, Findings
-from flowbot.search.pool import Margin, Pool
+from flowbot.search.pool import Pool
 from flowbot.search.taxonomy import Taxonomy
 from flowbot.search.weights import Weights
 from flowbot.task.data import Example
@@ -106,10 +106,11 @@ class Memory:
     def pool(self, pool: Pool) -> None:
         self._pool = pool
 
-    @property
-    def margin(self) -> Margin:
-        """What counts as no worse."""
-        return Margin(self.settings.margin, self.settings.level)
+    def uses(self, operator: str, meta: bool = False, structural: bool = False) -> bool:
+        """Tell whether the settings allow an operator; `meta` and `structural` are what it is."""
+        settings = self.settings
+        named = not settings.operators or operator in settings.operators
+        return named and (settings.structure or not structural) and (settings.model_free or meta)
 
     def keep_runs(self, traces: Sequence[Trace]) -> None:
         """Keep traces on train, of a few workflows; those that scored 1 for demos, the newest of an example."""

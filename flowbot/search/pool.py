@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flowbot.search.compare import p_loss_below
 from flowbot.search.lab import Candidate, Row
 from flowbot.workflow.graph import Workflow
 
 MOST = 12  # members
 CHEAPER = 0.85  # a child that costs at most this share of another is a cheaper one
-
-
-@dataclass(frozen=True)
-class Margin:
-    """What counts as no worse: a loss of less than `points` (in score, 0 to 1) with at least the chance `level`."""
-
-    points: float = 0.02
-    level: float = 0.8
-
-    def holds(self, old: Sequence[float], new: Sequence[float], seed: int) -> bool:
-        """Tell whether new scores are no worse than old ones: nothing changed, or a loss is small enough."""
-        return list(old) == list(new) or p_loss_below(old, new, self.points, seed) >= self.level
 
 
 def length(workflow: Workflow) -> int:

@@ -13,7 +13,7 @@ from flowbot.search.seeds import SURVIVE, Raced
 from flowbot.search.slate import Drawn
 from flowbot.search.trial import Rungs
 
-FAILING = 0.4  # of the train items read, in an estimate
+FAILING = 0.4  # of the train items read, at the low end of an estimate
 EXHAUSTED = 3  # attempts for a cluster that came to nothing
 
 
@@ -57,6 +57,13 @@ class Stops:
         after = " after a restart" if memory.restarts else ""
         return f"{memory.quiet} iterations brought nothing new{after}"
 
+    def _saved(self) -> bool:
+        """Tell whether it was tried to do the same with less, where that may be."""
+        memory = self.memory
+        record = memory.weights.of("cheaper")
+        one = len(memory.pool.best.candidate.workflow.all_steps) == 1
+        return one or not memory.uses("cheaper", meta=True, structural=True) or record.raced + record.empty > 0
+
     def _hopeless(self) -> str:
         """Say so where most failures are of wrong labels or of what the model cannot do, and the rest was tried."""
         clusters = self.memory.taxonomy.open
@@ -65,7 +72,7 @@ class Stops:
             each for each in clusters if not each.hopeless and len(each.examples) > 1 and len(each.attempts) < EXHAUSTED
         ]
         count, total = (sum(len(each.examples) for each in some) for some in (lost, clusters))
-        if left or self.memory.quiet < 2 or count * 2 < total or not lost:
+        if left or self.memory.quiet < 2 or count * 2 < total or not lost or not self._saved():
             return ""
         names = " and ".join(sorted({each.defect for each in lost}))
         return f"only failures of {names} are left ({count} on train), which no edit mends"
@@ -85,7 +92,7 @@ def race_calls(settings: RaceSettings, train: int, val: int, calls: int, later: 
     rung = min((size for size in settings.rungs if size <= val / 2), default=val)
     raced = settings.slate * (rung + (val - rung) / 5)
     runs += rounds * (min(settings.traces, train) + raced) + 2 * held
-    failing = round(FAILING * min(settings.traces, train))
+    failing = round((1.0 if later > calls else FAILING) * min(settings.traces, train))
     return {
         "task": round(runs * later),
         "verdict": rounds * failing,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import needed
-from flowbot.search.lab import Candidate, Lab
+from flowbot.search.lab import Candidate, Lab, Row
 from flowbot.search.memory import Memory
 from flowbot.search.pool import CHEAPER, Pool
 from flowbot.search.shapes import free_sketch, shapes
+from flowbot.search.thrift import as_good
 from flowbot.task.data import Example
 
 SMOKE = 2  # items that a seed must get through
@@ -35,11 +36,18 @@ class Raced:
             row = await lab.measure(seed)
             comparison = lab.compared(self.memory.pool.best, row)
             best = self.memory.pool.best
-            cheaper = row.cost <= CHEAPER * best.cost and self.memory.margin.holds(best.scores, row.scores, lab.seed)
+            better = comparison.p_gain >= (self.memory.settings.accept or needed(len(others)))
             self.memory.pool.put(row)
-            if comparison.p_gain >= (self.memory.settings.accept or needed(len(others))) or cheaper:
+            if better or await self._cheaper(lab, row):
                 self.memory.pool.crown(row)
                 await lab.keep(row, f"the best seed: {seed.hypothesis}", comparison)
+
+    async def _cheaper(self, lab: Lab, row: Row) -> bool:
+        """Tell whether a seed costs less than the best and is as good."""
+        best, settings = self.memory.pool.best, self.memory.settings
+        if row.cost > CHEAPER * best.cost:
+            return False
+        return await as_good(lab, settings, best.candidate.workflow, row.candidate.workflow, lab.val, "val")
 
     async def _others(self, lab: Lab) -> list[Candidate]:
         """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""

@@ -55,7 +55,7 @@ class Drawn:
     def _rounds(self, lab: Lab, found: Findings) -> list[list[Operator]]:
         """Return who proposes: a slate, then operators that cost nothing to ask, one by one, to fill it."""
         memory, settings = self.memory, self.memory.settings
-        usable = [each for each in OPERATORS.values() if self._allowed(each)]
+        usable = [each for each in OPERATORS.values() if memory.uses(each.name, each.meta > 0, each.structural)]
         first = [each for each in usable if each.name in FIRST and not memory.weights.rests(each.name)]
         drawn = [each for each in usable if each.name not in FIRST]
         order = memory.weights.order(
@@ -69,11 +69,6 @@ class Drawn:
         free = [each for each in ranked[count:] if not each.meta]
         return [[*first, *ranked[:count]], *([each] for each in free)]
 
-    def _allowed(self, operator: Operator) -> bool:
-        settings = self.memory.settings
-        named = not settings.operators or operator.name in settings.operators
-        return named and (settings.structure or not operator.structural) and (settings.model_free or operator.meta > 0)
-
 
 def _favoured(memory: Memory, found: Findings) -> dict[str, float]:
     """Return the operators that are for the defects of the open clusters, by the share of failures that have them."""
@@ -83,6 +78,8 @@ def _favoured(memory: Memory, found: Findings) -> dict[str, float]:
     for cluster in clusters:
         for name in FOR.get(cluster.defect, ()):
             favoured[name] = favoured.get(name, 1.0) + FAVOUR * len(cluster.examples) / total
+    if not any(not cluster.hopeless for cluster in clusters):
+        favoured["cheaper"] = 1.0 + FAVOUR  # nothing is left to gain but cost
     return favoured
 
 

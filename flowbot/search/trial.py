@@ -13,6 +13,7 @@ from flowbot.search.lab import Candidate, Lab, Row
 from flowbot.search.memory import Memory
 from flowbot.search.pool import CHEAPER
 from flowbot.search.study import DRAW
+from flowbot.search.thrift import as_good, sample
 from flowbot.workflow.graph import Workflow
 
 FLIPS = 8  # train items on which a child's prediction is checked
@@ -123,7 +124,7 @@ class Rungs:
             return Standing(child, comparison, False, comparison.gain > 0)
         floor = settings.drop[place] if place < len(settings.drop) else LAST_DROP
         cheaper = self._cheaper(lab, child, ids)
-        no_worse = cheaper and p_loss_below(old, new, settings.margin, seed, kinds, shares, len(base)) >= LAST_DROP
+        no_worse = cheaper and p_loss_below(old, new, settings.margin, seed, kinds, shares, len(base)) >= floor
         return Standing(child, comparison, cheaper, comparison.p_gain >= floor or no_worse)
 
     def _cheaper(self, lab: Lab, child: Candidate, ids: Sequence[str]) -> bool:
@@ -154,8 +155,11 @@ class Rungs:
         for row in sorted(rows, key=lambda row: (-row.mean, row.cost)):
             best = pool.best
             comparison = lab.compared(best, row)
-            cheaper = row.cost <= CHEAPER * best.cost and self.memory.margin.holds(best.scores, row.scores, lab.seed)
             better = comparison.p_gain >= level or not settings.gate
+            cheaper = row.cost <= CHEAPER * best.cost and not better
+            if cheaper:
+                pair = best.candidate.workflow, row.candidate.workflow
+                cheaper = await as_good(lab, settings, *pair, lab.val, "val")
             decision, why = "rejected", f"P(gain > 0) = {comparison.p_gain:.3f}, needed {level:g}"
             if (better or cheaper) and (worse := await worse_watched(lab, row.candidate.workflow)):
                 decision, why = "guarded", f"gets worse on guard examples: {', '.join(worse)}"
@@ -219,7 +223,7 @@ class Rungs:
         count = memory.repeats.get(best.candidate.id, 0)
         if count < 0:  # its replies do not change
             return
-        draw = f"val, sample {count + 2}"
+        draw = sample("val", count + 2)
         workflow = best.candidate.workflow
         lab.admit(lab.runs(len(lab.val), workflow), "the incumbent once more")
         again = [mark.score for mark in await lab.mark(workflow, lab.val, draw)]

@@ -27,7 +27,12 @@ def kept(old: Call, new: Call) -> Call:
 def alike(old: Call, reads: Sequence[str], gives: Mapping[str, FieldType]) -> bool:
     """Tell whether a call reads and gives the same; a type that was narrowed (text to choice) counts as the same."""
     same_names = list(old.gives) == list(gives)
-    return old.reads == tuple(reads) and same_names and all(gives[name].accepts(old.gives[name]) for name in gives)
+    return old.reads == tuple(reads) and same_names and all(_same(old.gives[name], gives[name]) for name in gives)
+
+
+def _same(old: FieldType, new: FieldType) -> bool:
+    """Tell whether a field is meant to stay as it is: of its kind, or a choice that is drawn as the text it was."""
+    return new.accepts(old) and (new.kind == old.kind or old.kind == "choice")
 
 
 def frozen_loss(old: Draft, new: Draft) -> str:

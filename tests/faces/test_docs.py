@@ -20,6 +20,7 @@ from flowbot.document import read_document, read_record, write_document
 from flowbot.faces.cli import cli, code_of
 from flowbot.models.providers import providers
 from flowbot.search.induce import RECIPES, recipe_settings
+from flowbot.search.operators import OPERATORS
 from flowbot.store.files import METRICS, write_text
 from flowbot.task.task import ModelSpec, Task
 from flowbot.workflow.blocks import Branch, Loop, Map, Vote
@@ -240,7 +241,9 @@ def in_words(default: Any) -> str:
     """Return a default as it stands in the page."""
     if isinstance(default, tuple):
         return ", ".join(str(each) for each in cast("tuple[Any, ...]", default)) or "none"
-    return {None: "all", True: "on", False: "off"}.get(default, str(default))
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "all" if default is None else str(default)
 
 
 def test_every_setting_stands_with_its_default() -> None:
@@ -251,6 +254,13 @@ def test_every_setting_stands_with_its_default() -> None:
         assert set(described) - {"output_type"} == set(fields)
         for setting, field in fields.items():
             assert described[setting][-1] == DEFAULTS.get((name, setting), in_words(field.default)), setting
+
+
+def test_every_operator_stands_in_the_page_of_recipes() -> None:
+    (row,) = [
+        line for line in (ROOT / "docs" / "recipes.md").read_text("utf-8").splitlines() if "| `operators` |" in line
+    ]
+    assert re.findall(r"`(\w+)`", row)[1:] == list(OPERATORS)
 
 
 def test_every_key_of_the_files_stands_in_the_page_of_formats() -> None:

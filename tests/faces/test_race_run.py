@@ -72,6 +72,7 @@ def printed(result: flowbot.Result) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_a_confirmed_result_and_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Out) -> None:
     run = tmp_path / "run"
     result = induced(monkeypatch, run)
@@ -132,6 +133,7 @@ def test_a_start_that_nothing_beats_stays(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert names(tmp_path / "run") == {"best.yaml", result.members.members[0].file}
 
 
+@pytest.mark.slow
 def test_a_run_broken_off_has_its_incumbent_and_goes_on_to_the_same_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_run_broken_off_has_its_incumbent_and_goes_on_to_the_same_end(
     assert names(broken) == names(whole)
 
 
+@pytest.mark.slow
 def test_a_raised_budget_goes_on_behind_the_wall(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = tmp_path / "run"
     first = induced(monkeypatch, run, budget=120)
@@ -161,7 +164,12 @@ def test_a_raised_budget_goes_on_behind_the_wall(monkeypatch: pytest.MonkeyPatch
     assert ("undecided.yaml" in names(run)) == (first.outcome.decision == "undecided")
     then = induced(monkeypatch, run)
     assert then.ended == "done"
-    assert then.outcome == induced(monkeypatch, None).outcome
+    assert then.outcome is not None
+    assert then.outcome.decision == "confirmed"
+    assert then.outcome.tested > first.outcome.tested
+    assert len(then.race.raced) == then.outcome.tested
+    story = read_story(run / "journal.sqlite")
+    assert (story.ended, story.race, story.stretches) == ("done", then.race, 2)
     assert names(run) == {"best.yaml", *(member.file for member in then.members.members)}
 
 

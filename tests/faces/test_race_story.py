@@ -161,7 +161,7 @@ def test_the_report_tells_edits_front_and_clusters(tmp_path: Path) -> None:
         "of these kept back 20",
         "confirmation (the finalist, not taken) 20 25.0 % 75.0 %",
         "front/2-score-0.750-cost-0.00400.yaml 75.0 % 25 to 100 $0.004000 2",
-        "4 children in 2 iterations: 2 accepted, 1 run on all of validation and not accepted, 1 out of the race before",
+        "4 children raced in 2 iterations: 2 accepted, 1 run on all of validation and not accepted, 1 out",
         "1 bullets add: invoices invoices are not told of for billing accepted +25.0",
         "1 of 2",
         "2 bullets guess kept beside, undecided −25.0",

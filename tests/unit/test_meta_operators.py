@@ -30,12 +30,13 @@ from flowbot.workflow.bullets import bullets as bullets_of
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 from tests.nested import nested
-from tests.sessions import Script, Scripted, block, call, flow, meta_of, tool
+from tests.sessions import PROMPTS, Script, Scripted, block, call, flow, meta_of, tool
 from tests.strategies import json_values, workflows
 
 ALL = [module.OPERATOR for module in (bullets, fix, structure, contrast, merge, cheaper, resketch)]
 TWO = flow(call("plan", "q", prompt="Plan it.\n- Be brief.\n- Use numbers."), call("say", "q", "plan.out"))
 TRAIN = tuple(Example(f"e{n}", {"q": f"item {n}"}, "one") for n in range(1, 9))
+EMPTY: dict[str, Json] = {"hypothesis": "", "flips": []}
 OPEN, CLOSE = "<!-- frozen -->", "<!-- /frozen -->"
 
 
@@ -325,7 +326,7 @@ def test_a_structure_that_is_not_valid_goes_back_once_and_is_then_dropped() -> N
     assert "that changes nothing" in session.requests[1].messages[-1]["content"]
 
 
-@pytest.mark.parametrize("output", ["", "out", "$say.out"])
+@pytest.mark.parametrize("output", ["", "out", "$say.out", "first", "say.other", "gone.out"])
 def test_an_output_is_found_where_only_its_field_is_named(output: str) -> None:
     made, _ = one(
         structure.OPERATOR, findings(), drawing(entry("first", "q"), entry("say", "first.out"), output=output)
@@ -341,6 +342,34 @@ def test_kinds_that_are_allowed_can_be_drawn_and_others_not() -> None:
     assert made.workflow.step("best").kind == "vote"
     assert "A vote, which runs the steps inside it" in session.requests[0].messages[0]["content"]
     assert proposed(structure.OPERATOR, findings(), voted)[0] == []
+
+
+def test_instructions_may_name_a_step_by_its_role_and_echo_nothing() -> None:
+    steps = [entry("first", "q"), entry("say", "first.out")]
+    reply: Json = drawing(*steps) | {
+        "instructions": [
+            {"step": "do FIRST", "instruction": "Think first."},
+            {"step": "say", "instruction": PROMPTS["proposal_structure"][:200]},
+        ]
+    }
+    made, _ = one(structure.OPERATOR, findings(), reply)
+    assert made.workflow.prompts == {"first": "Think first.", "say": "Do say."}
+
+
+@pytest.mark.parametrize("text", ["Plan it!", PROMPTS["proposal_bullets"][:150], "x" * 500, "use numbers"])
+def test_rules_that_say_nothing_new_are_no_bullets(text: str) -> None:
+    made, session = proposed(bullets.OPERATOR, findings(), {"edits": [{"step": "plan", "add": [text]}]} | EMPTY)
+    assert made == []
+    assert len(session.requests) == 2
+
+
+def test_bullets_are_removed_by_their_words_too() -> None:
+    made, _ = one(bullets.OPERATOR, findings(), {"edits": [{"step": "plan", "remove": ["- Be brief."]}]} | EMPTY)
+    assert made.workflow.prompts["plan"] == "Plan it.\n- Use numbers."
+
+
+def test_a_fix_that_echoes_the_meta_prompt_is_dropped() -> None:
+    assert proposed(fix.OPERATOR, findings(), rewrite(PROMPTS["proposal_fix"][-300:]))[0] == []
 
 
 def test_the_guard_holds_for_all_that_is_written_in_a_structure() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowbot.search.lab import Candidate, Row
-from flowbot.search.pool import MOST, Margin, Pool, front_of
+from flowbot.search.pool import MOST, Pool, front_of
 from tests.sessions import call, flow
 
 
@@ -101,11 +101,3 @@ def test_the_parent_is_mostly_the_incumbent() -> None:
     assert 0.8 < drawn[best.candidate.id] / 2000 < 0.9
     assert drawn[other.candidate.id] > drawn[start.candidate.id] > 0
     assert made.draw("seed 1", 0.85) == made.draw("seed 1", 0.85)
-
-
-def test_no_worse_means_unchanged_or_a_small_loss_for_sure() -> None:
-    margin = Margin()
-    assert margin.holds([1, 0, 1], [1, 0, 1], 0)
-    assert not margin.holds([1, 0, 1], [0, 0, 1], 0)
-    assert not margin.holds([1.0] * 30, [1.0] * 28 + [0.0] * 2, 0)
-    assert margin.holds([1.0] * 20 + [0.0] * 10, [1.0] * 19 + [0.0] + [1.0] * 3 + [0.0] * 7, 0)

@@ -16,11 +16,11 @@ from flowbot.engine.loose import LISTED, NUMBERED, SAID, one_of, records
 from flowbot.engine.ports import Reply
 from flowbot.engine.trace import Trace
 from flowbot.engine.update import Guard
-from flowbot.engine.verdict import DEFECTS, Verdict, cut, fair, free, layered, told, verdict
+from flowbot.engine.verdict import DEFECTS, Verdict, cut, echoes, fair, free, layered, told, verdict
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json, Misfit
 from flowbot.workflow.graph import Workflow
-from tests.sessions import Scripted, block, call, example, flow, meta_of, tool
+from tests.sessions import PROMPTS, Scripted, block, call, example, flow, meta_of, tool
 from tests.strategies import json_values
 
 TWO = flow(call("plan", "q"), call("say", "q", "plan.out"))
@@ -111,6 +111,23 @@ def test_a_rule_that_copies_goes_back_and_is_left_out_where_it_comes_again() -> 
     found, _ = judged(run(TWO), said(rule=""), "no idea")
     assert found is not None
     assert found.rule == ""
+
+
+@pytest.mark.parametrize("rule", ["- do PLAN!", "", PROMPTS["verdict"][:90]])
+def test_a_rule_that_says_nothing_new_goes_back(rule: str) -> None:
+    found, session = judged(run(TWO), said(rule=rule), said(rule="Count."))
+    assert len(session.requests) == 2
+    assert found is not None
+    assert found.rule == "Count."
+    found, session = judged(run(TWO), said(rule="Do say."))  # another step's
+    assert found is not None
+    assert found.rule == "Do say."
+
+
+def test_echoes_are_runs_of_words() -> None:
+    assert echoes("So: name the UNIT, of all things here.", "Name the unit of all things.")
+    assert not echoes("Name the unit of all.", "Name the unit of all things.")
+    assert not echoes("", "")
 
 
 def test_failures_and_tools_are_told() -> None:

@@ -23,7 +23,7 @@ PARTS = "Do one part in each step: there are too few steps for all parts."
 
 @dataclass(frozen=True)
 class Cause:
-    """What a failure comes from: the step to blame, the kind of defect, the rule, and what the step should have given."""
+    """What a failure comes from: the step to blame, the kind of defect, the rule, what the step should have given."""
 
     step: str
     defect: str
@@ -94,7 +94,7 @@ def _of_conventions(trade: Conventions, order: str, parts: Sequence[Run]) -> Cau
 def _missing(trade: Conventions, order: str, run: Run, stages: Sequence[str]) -> Cause | None:
     """Return the cause where a call did these stages and a convention that concerns the order was not kept."""
     right = Notes(order)
-    for stage in STAGES[: STAGES.index(stages[-1]) + 1] if stages else ():
+    for _ in range(STAGES.index(stages[-1]) + 1 if stages else 0):
         right = _right_after(trade, right)
     given = run.gave.get(OUTPUT)
     should = json.dumps(list(trade.right(order))) if given is not None else right.text

@@ -85,7 +85,7 @@ def prompt_init(told: Told, writer: Writer) -> Json:
 
 
 def workflow_gradient(told: Told, writer: Writer) -> Json:
-    """Return what a run says of the structure: the planted fault where it is one of structure, else that it is right."""
+    """Return what a run says of the structure: what is wrong with it, where the fault is one of structure."""
     if not writer.skilled("critique"):
         return {"critique": REVIEW}
     order, expected = told.get("inputs", ""), marks_after("Expected", told.get("result", ""))

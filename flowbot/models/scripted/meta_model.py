@@ -17,7 +17,7 @@ from flowbot.models.scripted.proposals import proposal
 from flowbot.models.scripted.reading import marks_after, order_in, outlined, runs, sections
 from flowbot.models.scripted.trades import Conventions
 from flowbot.models.scripted.writer import Writer
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, is_map
 
 OFF_TOPIC = ("The weather is fine today.", "Here is a poem about the sea.", "As asked, I have done nothing.")
 VAGUE = (
@@ -102,16 +102,15 @@ class MetaModel:
 
 def nonsense(schema: Any, text: str, key: str) -> Json:
     """Return a value that fits a JSON Schema and says nothing."""
-    if not isinstance(schema, dict):
+    if not is_map(schema):
         return text
-    plain: dict[str, Any] = schema  # pyright: ignore[reportUnknownVariableType]
-    if "enum" in plain:
-        return pick(plain["enum"], key, "enum")
-    match plain.get("type"):
+    if "enum" in schema:
+        return pick(schema["enum"], key, "enum")
+    match schema.get("type"):
         case "object":
-            return {name: nonsense(each, text, f"{key}{name}") for name, each in plain.get("properties", {}).items()}
+            return {name: nonsense(each, text, f"{key}{name}") for name, each in schema.get("properties", {}).items()}
         case "array":
-            return [nonsense(plain.get("items", {}), text, key)]
+            return [nonsense(schema.get("items", {}), text, key)]
         case "number" | "integer":
             return 1
         case "boolean":

@@ -67,7 +67,7 @@ def notes_in(text: str) -> Notes | None:
 
 @dataclass(frozen=True)
 class Heeded:
-    """What a call heeds of its instruction and demos: the numbers of the conventions in the order stated, and a trap."""
+    """What a call heeds of its instruction and demos: conventions by number, in the order stated, and a trap."""
 
     stated: tuple[int, ...] = ()
     trap: str = ""

@@ -13,6 +13,7 @@ from flowbot.engine.ports import Reply, Request, ToolWords
 from flowbot.models.body import IN_WORDS
 from flowbot.models.scripted.gradients import GRADIENTS
 from flowbot.models.scripted.world import META, MODEL, World
+from flowbot.workflow.fields import Json, is_list, is_map
 
 PURPOSES = ("verdict", "taxonomy", "proposal", *GRADIENTS)
 
@@ -22,27 +23,24 @@ def request_of(body: Mapping[str, Any]) -> Request:
 
     The meta model's purpose is the name of the schema. A schema that is stated in words is read from there.
     """
-    messages: Any = body.get("messages")
-    if not isinstance(messages, list) or not messages:
+    messages = body.get("messages")
+    if not is_list(messages) or not messages:
         raise ValueError("messages must be a list with at least one message")
-    plain: list[dict[str, Any]] = [
-        {**each, "content": each.get("content") or ""}
-        for each in messages  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(each, dict)
-    ]
-    if len(plain) != len(messages) or not all(isinstance(each["content"], str) for each in plain):  # pyright: ignore[reportUnknownArgumentType]
+    plain = [{**each, "content": each.get("content") or ""} for each in messages if is_map(each)]
+    if len(plain) != len(messages) or not all(isinstance(each["content"], str) for each in plain):
         raise ValueError("each message must be an object with role and content, a text")
     if all(each.get("role") != "user" for each in plain):
         raise ValueError("messages must hold one of the role user")
     if plain[0].get("role") != "system":
         plain.insert(0, {"role": "system", "content": ""})
-    form: Any = (body.get("response_format") or {}).get("json_schema") or {}
-    schema: Any = form.get("schema")
+    asked = body.get("response_format")
+    form = asked.get("json_schema") if is_map(asked) else None
+    schema: Json = form.get("schema") if is_map(form) else None
     instruction, told, words = plain[0]["content"].partition(f"\n\n{IN_WORDS}")
     if told and schema is None:
         plain[0] = {**plain[0], "content": instruction}
         schema = json.loads(words)
-    name = str(form.get("name", ""))
+    name = str(form.get("name")) if is_map(form) else ""
     tools = tuple(
         ToolWords(each["function"]["name"], "", each["function"].get("parameters", {}))
         for each in body.get("tools") or ()
@@ -87,9 +85,9 @@ def application(world: World, latency: float = 0.0) -> web.Application:
     async def completions(request: web.Request) -> web.Response:
         try:
             body: Any = await request.json()
-            if not isinstance(body, dict):
+            if not is_map(body):
                 raise ValueError("the body must be a JSON object")
-            asked = request_of(body)  # pyright: ignore[reportUnknownArgumentType]
+            asked = request_of(body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             told = {"error": {"message": f"bad request: {error}", "type": "invalid_request_error", "code": None}}
             return web.json_response(told, status=400)

@@ -10,7 +10,7 @@ from typing import Any
 
 from flowbot.engine.ports import Message, Request, ToolCall
 from flowbot.models.scripted.orders import NONE, OUTPUT, Heeded, Notes, Trade, draw, notes_in, pick
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, is_map
 
 HONEST = 0.8  # chance that a check says what is so
 REPAIR = "That does not fit:"  # how a request begins that asks again
@@ -133,8 +133,8 @@ class TaskModel:
 
 def _kind(schema: Any) -> str:
     """Return the type that a JSON Schema asks for; empty where it asks for none."""
-    kind = schema.get("type", "") if isinstance(schema, dict) else ""  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return {"integer": "number"}.get(kind, kind) if isinstance(kind, str) else ""
+    kind = schema.get("type") if is_map(schema) else None
+    return "number" if kind == "integer" else kind if isinstance(kind, str) else ""
 
 
 def _fitted(schema: Any, text: str) -> Json:
@@ -149,4 +149,4 @@ def _fitted(schema: Any, text: str) -> Json:
         case "boolean":
             return True
         case _:
-            return schema["enum"][0] if isinstance(schema, dict) and "enum" in schema else text
+            return schema["enum"][0] if is_map(schema) and "enum" in schema else text

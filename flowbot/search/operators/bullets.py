@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowbot.engine.loose import LISTED, SAID, records
-from flowbot.engine.verdict import cut
+from flowbot.engine.verdict import cut, echoes, says
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import made, proposed
@@ -70,16 +70,16 @@ def read(lab: Lab, workflow: Workflow, entries: Sequence[Mapping[str, Json]]) ->
         if step not in calls:
             reasons.append(f"there is no step '{cut(step, 60)}' to change (steps: {', '.join(calls)})")
             continue
-        known = bullets(calls[step].prompt)
+        known, prompt = bullets(calls[step].prompt), calls[step].prompt
         for text in entry["add"]:
             rule = " ".join(text.split()).lstrip("-*• ").strip()
-            refused = "" if rule and len(rule) <= LONGEST else f"a rule has 1 to {LONGEST} characters"
-            if refused := refused or lab.guard(rule):
+            if refused := _refused(lab, rule, prompt):
                 reasons.append(refused)
-            elif rule not in known.values():
+            else:
                 add.setdefault(step, {})[rule] = None
         for name in entry["remove"]:
             bare = name.strip(" []:`").partition("]")[0]
+            bare = next((each for each, words in known.items() if words == name.lstrip("-*• ")), bare)
             if bare in known:
                 remove.setdefault(step, {})[bare] = None
     edits = [
@@ -90,6 +90,15 @@ def read(lab: Lab, workflow: Workflow, entries: Sequence[Mapping[str, Json]]) ->
     if not edits:
         raise ValueError("; ".join(dict.fromkeys(reasons)) or "edits must add or remove at least one bullet")
     return edits
+
+
+def _refused(lab: Lab, rule: str, prompt: str) -> str:
+    """Return what is wrong with a new rule for an instruction; empty where nothing is."""
+    if not 0 < len(rule) <= LONGEST:
+        return f"a rule has 1 to {LONGEST} characters"
+    if echoes(rule, lab.meta.prompts["proposal_bullets"]):
+        return "say the rules in your own words"
+    return f"the instruction says that already: {rule}" if says(prompt, rule) else lab.guard(rule)
 
 
 def _told(edit: Bullets) -> str:

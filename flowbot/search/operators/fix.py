@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from flowbot.engine.backward import loss_of
 from flowbot.engine.loose import LISTED, SAID
 from flowbot.engine.trace import Trace
-from flowbot.engine.verdict import cut, fair
+from flowbot.engine.verdict import cut, echoes, fair
 from flowbot.search.aim import behind
 from flowbot.search.findings import Cluster, Findings, Operator
 from flowbot.search.lab import Candidate, Lab
@@ -45,8 +45,8 @@ async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
 
     def make(values: Mapping[str, Json]) -> Workflow:
         text = values["instruction"]
-        if not text:
-            raise ValueError("the instruction is empty: write it whole")
+        if not text or echoes(text, lab.meta.prompts["proposal_fix"]):
+            raise ValueError("write the whole new instruction for that call, in your own words")
         prompt = accounted(call.prompt, text, values["dropped"])
         return made(lab, found.parent, [SetPrompt(step=call.id, prompt=prompt)])
 

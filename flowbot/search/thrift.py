@@ -1,0 +1,46 @@
+"""Thrift: whether a workflow that costs less is as good, sampled again where noise hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowbot.engine.tasks import together
+from flowbot.search.compare import p_loss_below, pooled
+from flowbot.search.lab import Lab
+from flowbot.search.memory import RaceSettings
+from flowbot.task.data import Example
+from flowbot.workflow.graph import Workflow
+
+SAMPLES = 4  # of both workflows on the same examples, at most
+
+
+async def as_good(
+    lab: Lab, settings: RaceSettings, old: Workflow, new: Workflow, examples: Sequence[Example], draw: str
+) -> bool:
+    """Tell whether `new` is no worse than `old`: nothing flipped, or a loss is surely within the margin.
+
+    Both have marks at `draw`. Where those do not say, up to three further samples of both are drawn: a bad sample of a
+    noisy model is no reason to pay more for ever. Models whose replies do not change are not asked again.
+    """
+    rows: tuple[list[list[float]], list[list[float]]] = ([], [])
+    for number in range(1, SAMPLES + 1):
+        name = sample(draw, number)
+        left = sum(len(lab.unknown(each, examples, name)) for each in (old, new))
+        if left:
+            lab.admit(lab.runs(len(examples), old, new), f"sample {number} of a cheaper workflow", last=draw != "val")
+        marks = await together([lab.mark(each, examples, name) for each in (old, new)])
+        for row, found in zip(rows, marks, strict=True):
+            row.append([mark.score for mark in found])
+        before, after = pooled(rows[0]), pooled(rows[1])
+        sure = p_loss_below(before, after, settings.margin, lab.seed)
+        if before == after or sure >= settings.level:
+            return True
+        fixed = number > 1 and all(row[-1] == row[-2] for row in rows)
+        if fixed or sure <= 1 - settings.level:
+            return False
+    return False
+
+
+def sample(draw: str, number: int) -> str:
+    """Return the draw of a further sample; the first is the draw itself."""
+    return draw if number == 1 else f"{draw}, sample {number}"
