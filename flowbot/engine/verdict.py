@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -116,23 +116,22 @@ def _known(named: Sequence[str], workflow: Workflow) -> tuple[str, ...]:
     ids = [step.id for step in workflow.all_steps]
     if len(ids) == 1:
         return (ids[0],)
-    return tuple(dict.fromkeys(each for name in named if (each := _step_of(name, ids))))
+    return tuple(dict.fromkeys(each for name in named if (each := step_meant(name, ids))))
 
 
 def _said_first(named: Sequence[str], workflow: Workflow) -> str:
     """Return the step that is named first, as far as it is known: what `should` is about."""
     ids = [step.id for step in workflow.all_steps]
-    return ids[0] if len(ids) == 1 else _step_of(named[0], ids) if named else ""
+    return ids[0] if len(ids) == 1 else step_meant(named[0], ids) if named else ""
 
 
-def _step_of(name: str, ids: Sequence[str]) -> str:
-    """Return the id that a name means: also a path (`refine[2].check`), a field (`plan.text`), or words with one id."""
+def step_meant(name: str, ids: Collection[str]) -> str:
+    """Return the id that a name means: a path (`refine[2].check`), a field (`plan.text`), or the first in words."""
     plain = name.strip(" `'\"$*").casefold()
     inner = plain.rpartition("].")[2].partition(".")[0]
     if plain in ids or inner in ids:
         return plain if plain in ids else inner
-    words = {word for word in re.findall(r"\w+", plain) if word in ids}
-    return words.pop() if len(words) == 1 else ""
+    return next((word for word in re.findall(r"\w+", plain) if word in ids), "")
 
 
 def told(trace: Trace, room: int) -> str:

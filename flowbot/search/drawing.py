@@ -11,7 +11,7 @@ from flowbot.engine.chat import Gives, Sections
 from flowbot.engine.flat import flatten, steps_type, tool_lines, words
 from flowbot.engine.loose import LISTED, SAID, records
 from flowbot.engine.sketch import PENDING, sketched
-from flowbot.engine.verdict import echoes
+from flowbot.engine.verdict import echoes, step_meant
 from flowbot.search.findings import Cluster, Findings
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import proposed
@@ -124,7 +124,7 @@ def _instructions(entries: Sequence[Mapping[str, str]], roles: Mapping[str, str]
     named = {role.casefold(): step_id for step_id, role in roles.items() if role}
     said: dict[str, str] = {}
     for entry in entries:
-        step_id = entry["step"] if entry["step"] in roles else named.get(entry["step"].casefold(), "")
+        step_id = named.get(entry["step"].casefold()) or step_meant(entry["step"], roles)
         if step_id and not echoes(entry["instruction"], prompt):
             said[step_id] = entry["instruction"]
     return said

@@ -35,7 +35,6 @@ class Raced:
         for seed in await self._race(lab, start, others):
             row = await lab.measure(seed)
             comparison = lab.compared(self.memory.pool.best, row)
-            best = self.memory.pool.best
             better = comparison.p_gain >= (self.memory.settings.accept or needed(len(others)))
             self.memory.pool.put(row)
             if better or await self._cheaper(lab, row):

@@ -10,7 +10,7 @@ from flowbot.engine.tasks import together
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import layered, verdict
 from flowbot.search.credit import blame, contrast, replays
-from flowbot.search.findings import Findings
+from flowbot.search.findings import HOPELESS, Findings
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.memory import Memory
 from flowbot.task.data import Example
@@ -96,7 +96,7 @@ class Study:
         meta = lab.meta.at(f"iteration {number}, verdicts")
         if memory.settings.credit == "layers":
             lab.admit(_layers(parent, len(fresh)), f"iteration {number}: layer by layer")
-            found = await together([layered(trace, meta) for trace in fresh])
+            found = await together([layered(trace, meta, lab.guard) for trace in fresh])
             made = [each for verdicts in found for each in verdicts]
             for trace, verdicts in zip(fresh, found, strict=True):
                 memory.verdicts[parent.id, trace.example.id] = verdicts[-1] if verdicts else None
@@ -118,7 +118,8 @@ class Study:
         failures = [trace for trace in traces if trace.points < 1.0]
         said = [memory.verdicts.get((parent.id, trace.example.id)) for trace in failures]
         verdicts = [each for each in said if each is not None]
-        shares = blame(verdicts)
+        steps = [step.id for step in parent.workflow.all_steps]
+        shares = blame([each for each in verdicts if each.defect not in HOPELESS] or verdicts, order=steps)
         for trace in failures:
             if step := self._contrasted(parent, trace):
                 shares[step] = shares.get(step, 0.0) + 1 / len(traces)
@@ -134,9 +135,8 @@ class Study:
         for step, (flipped, count) in tried.items():
             shares[step] *= (flipped + 1) / (count + 1)
         total = sum(shares.values()) or 1.0
-        order = {step.id: place for place, step in enumerate(parent.workflow.all_steps)}
-        ranked = sorted(shares, key=lambda step: (-shares[step], order.get(step, 0)))
-        return {step: shares[step] / total for step in ranked if step in order}
+        known = [step for step in steps if step in shares]
+        return {step: shares[step] / total for step in sorted(known, key=lambda step: -shares[step])}
 
     def _contrasted(self, parent: Candidate, trace: Trace) -> str | None:
         """Return the step at which a pool member that solves the item first did otherwise."""

@@ -266,7 +266,7 @@ class Task(Value):
     data: SourceSpec | FolderSpec | NamedSplits | None = None
     tools: dict[str, ToolSpec] = {}
     models: Models
-    recipe: Annotated[RecipeSpec, BeforeValidator(_recipe)] = RecipeSpec(name="paper")
+    recipe: Annotated[RecipeSpec, BeforeValidator(_recipe)] = RecipeSpec(name="race")
     start: Text | None = None
     prompts: dict[str, Text] = {}
     budget: BudgetSpec = BudgetSpec()

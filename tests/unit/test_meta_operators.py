@@ -363,6 +363,15 @@ def test_rules_that_say_nothing_new_are_no_bullets(text: str) -> None:
     assert len(session.requests) == 2
 
 
+def test_steps_and_rules_are_read_as_weak_models_write_them() -> None:
+    edits = [
+        {"step": "2. say (call) reads q, plan.out; gives out: text", "add": ["New bullet: Count twice."]},
+        {"step": "output: say.out", "add": ["* rule 2: Name the unit."]},
+    ]
+    made, _ = one(bullets.OPERATOR, findings(), {"edits": edits} | EMPTY)
+    assert made.workflow.prompts["say"] == "Do say.\n\n- Count twice.\n- Name the unit."
+
+
 def test_bullets_are_removed_by_their_words_too() -> None:
     made, _ = one(bullets.OPERATOR, findings(), {"edits": [{"step": "plan", "remove": ["- Be brief."]}]} | EMPTY)
     assert made.workflow.prompts["plan"] == "Plan it.\n- Use numbers."
@@ -608,6 +617,7 @@ near_steps: st.SearchStrategy[Json] = st.lists(
 garbage: st.SearchStrategy[Json] = st.fixed_dictionaries(dict.fromkeys(FIELDS, json_values | near_steps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", ALL, ids=lambda each: each.name)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(reply=garbage, again=garbage)
@@ -623,6 +633,7 @@ def test_no_reply_breaks_an_operator(operator: Operator, reply: Json, again: Jso
         assert each.workflow.output_type == TWO.output_type
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(parent=workflows(), reply=garbage)
 def test_no_workflow_breaks_an_operator(parent: Workflow, reply: Json) -> None:

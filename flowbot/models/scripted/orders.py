@@ -76,14 +76,11 @@ class Heeded:
 class Trade(Protocol):
     """A kind of work with orders: which marks are right, and what one call does of it.
 
-    `description` is what the task says. `steps` is how many calls the work takes at most.
+    `description` is what the task says.
     """
 
     @property
     def description(self) -> str: ...
-
-    @property
-    def steps(self) -> int: ...
 
     def order(self, number: int, seed: int) -> str:
         """Return the text of an order."""

@@ -54,7 +54,9 @@ def fix(told: Told, writer: Writer) -> Json:
     """Return the instruction with the rules of its stage; without skill it loses a rule and gains a vague one."""
     steps = outlined(told.get("workflow", ""))
     step_id = told.get("step", "").partition(" ")[0]
-    lines = [f"- {found[1]}" if (found := BULLET.match(line)) else line for line in told.get("instruction", "").splitlines()]
+    lines = [
+        f"- {found[1]}" if (found := BULLET.match(line)) else line for line in told.get("instruction", "").splitlines()
+    ]
     has = [at for at, line in enumerate(lines) if line.startswith("- ")]
     gap = [] if has else [""]
     if not writer.skilled("fix"):

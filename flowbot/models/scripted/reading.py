@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flowbot.models.scripted.orders import INPUT, OUTPUT
+from flowbot.models.scripted.orders import OUTPUT
 from flowbot.workflow.fields import Json, is_list
 
 LABEL = re.compile(r"(?:\A|\n\n)([a-z][a-z ,']{0,80}):\n")
@@ -152,6 +152,3 @@ def order_in(text: str) -> str:
     """Return the text of the order in a section of inputs; empty where there is none."""
     found = re.search(r"Order \d+[^|\n\".?]*[.?]", text)
     return found[0] if found else ""
-
-
-__all__ = ["INPUT", "Drawn", "Run", "depths", "marks_after", "order_in", "outlined", "runs", "sections"]

@@ -45,7 +45,6 @@ class Conventions:
     seed: int
     among: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     description: str = "Give the marks that an order carries, in order."
-    steps: int = 3
 
     @cached_property
     def all(self) -> tuple[Convention, ...]:
@@ -138,7 +137,6 @@ class Parts:
 
     seed: int
     description: str = "Give the mark of each part of an order, in order."
-    steps: int = 4
 
     @cached_property
     def known(self) -> dict[str, str]:
@@ -221,7 +219,6 @@ class Lookup:
     """Orders whose one mark stands in documents. A call notes all that follows from what it read."""
 
     description: str = "Give the mark that the goods of the firm carry."
-    steps: int = 2
 
     def order(self, number: int, seed: int) -> str:
         return f"Order {number:04} of the firm {pick(FIRMS, seed, number, 'firm')}."

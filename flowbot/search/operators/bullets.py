@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from flowbot.engine.loose import LISTED, SAID, records
-from flowbot.engine.verdict import cut, echoes, says
+from flowbot.engine.verdict import cut, echoes, says, step_meant
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import made, proposed
@@ -24,6 +25,7 @@ REPLY = {
 }
 MOST_ADDED = 6  # to one step at once
 LONGEST = 400  # characters of a bullet
+_LABEL = re.compile(r"^[-*•\s]*(?:(?:new )?(?:bullet|rule)\s*\d*:\s*)?", re.IGNORECASE)
 LONGEST_WORDS = 200  # characters of what is said of one edit
 
 
@@ -66,13 +68,13 @@ def read(lab: Lab, workflow: Workflow, entries: Sequence[Mapping[str, Json]]) ->
     remove: dict[str, dict[str, None]] = {}
     reasons: list[str] = []
     for entry in entries:
-        step = next(iter(calls)) if len(calls) == 1 else str(entry["step"]).strip(" `'\"[]")
-        if step not in calls:
-            reasons.append(f"there is no step '{cut(step, 60)}' to change (steps: {', '.join(calls)})")
+        step = next(iter(calls)) if len(calls) == 1 else step_meant(entry["step"], calls)
+        if not step:
+            reasons.append(f"there is no step '{cut(entry['step'], 60)}' to change (steps: {', '.join(calls)})")
             continue
         known, prompt = bullets(calls[step].prompt), calls[step].prompt
         for text in entry["add"]:
-            rule = " ".join(text.split()).lstrip("-*• ").strip()
+            rule = _LABEL.sub("", " ".join(text.split()))
             if refused := _refused(lab, rule, prompt):
                 reasons.append(refused)
             else:
