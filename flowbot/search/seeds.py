@@ -14,6 +14,7 @@ from flowbot.search.pool import CHEAPER, Pool
 from flowbot.search.shapes import free_sketch, shapes
 from flowbot.search.thrift import as_good
 from flowbot.task.data import Example
+from flowbot.workflow.requests import requests
 
 SMOKE = 2  # items that a seed must get through
 SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
@@ -51,6 +52,7 @@ class Raced:
     async def _others(self, lab: Lab) -> list[Candidate]:
         """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""
         made = shapes(lab) if self.memory.settings.structure else []
+        made.sort(key=lambda seed: requests(seed.workflow.steps))  # where not all can be paid for, the cheap ones run
         if self.memory.settings.structure and "resketch" in (self.memory.settings.operators or ("resketch",)):
             lab.admit({"workflow_update": 1, "prompt_init": 3}, "a free sketch")
             sketch = await free_sketch(lab, 0)

@@ -12,6 +12,7 @@ from flowbot.engine.flat import KINDS
 from flowbot.errors import InputError
 from flowbot.money import PURPOSES
 from flowbot.search.induce import RECIPES as SEARCHED
+from flowbot.search.operators import OPERATORS
 from flowbot.store.files import load_prompts, load_task, load_workflow, read_text, write_text
 from flowbot.task.task import RECIPES
 
@@ -203,7 +204,9 @@ def test_a_workflow(tmp_path: Path) -> None:
 def test_meta_prompts_come_with_the_package(tmp_path: Path) -> None:
     prompts = load_prompts({}, tmp_path)
     assert {"loss_gradient", "call_gradient", "prompt_update", "workflow_update", "prompt_init"} <= set(prompts)
-    assert {name for name in prompts if not name.startswith("kind_")} <= set(PURPOSES)
+    shipped = ("kind_", "proposal_", "shape_", "bullets")  # kinds of step, operators, seeds, rules
+    assert {name for name in prompts if not name.startswith(shipped)} <= set(PURPOSES)
+    assert {f"proposal_{name}" for name, operator in OPERATORS.items() if operator.meta} <= set(prompts)
     assert {f"kind_{kind}" for kind in (*KINDS, "tool", "block")} <= set(prompts)
     assert all(prompts.values())
 

@@ -1,0 +1,186 @@
+"""The recipe `race` in planted worlds: what it finds, when it stops, what its settings turn off, what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowbot.engine.verdict import Verdict
+from flowbot.search.findings import Attempt, Cluster
+from flowbot.search.lab import Candidate, Mark, Row
+from flowbot.search.memory import Memory, RaceSettings
+from flowbot.search.pool import Pool
+from flowbot.search.race import Stops, race_calls
+from flowbot.search.taxonomy import Taxonomy
+from flowbot.search.thrift import SAMPLES, as_good
+from tests.labs import lab_of
+from tests.planting import searched
+from tests.sessions import call, flow
+
+FAULTS = ("missing_instruction", "missing_hop", "wrong_tool", "lossy_type", "small_loop", "bad_seed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_found_and_repaired(fault: str) -> None:
+    found = searched(fault, sizes=(60, 60, 1))
+    assert found.found.outcome is not None
+    assert found.found.outcome.decision == "confirmed"
+    comparison = found.found.outcome.comparison
+    assert comparison is not None
+    assert comparison.new > comparison.old + 0.2
+    assert comparison.low > 0
+
+
+@pytest.mark.slow
+def test_the_useless_step_is_removed() -> None:
+    found = searched("useless_step", sizes=(90, 90, 1), seed=1)
+    before, after = found.lab.start, found.result
+    assert len(after.all_steps) < len(before.all_steps)
+    assert found.found.outcome is not None
+    assert "of its cost" in found.found.outcome.why
+
+
+@pytest.mark.slow
+def test_nothing_wrong_stays_as_it_is_and_labels_are_no_noise_to_chase() -> None:
+    for fault in ("nothing", "contradictory_labels"):
+        found = searched(fault)
+        assert found.result.id == found.lab.start.id
+        assert found.found.outcome is not None
+        assert found.found.outcome.decision in ("start", "undecided")
+        assert len(found.of("iteration")) <= 8
+    assert "label" in found.found.why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "absent"),
+    [
+        ({"structure": False}, {"structure", "resketch", "cheaper", "merge", "contrast", "vote", "refine", "seed"}),
+        ({"model_free": False}, {"templates", "demos", "parameter", "output_type", "vote"}),
+        ({"operators": ["bullets"], "seeds": 1}, {"fix", "structure", "templates", "seed"}),
+    ],
+)
+def test_settings_turn_operators_off(settings: dict[str, Any], absent: set[str]) -> None:
+    found = searched(**settings, iterations=3)
+    used = {str(event["operator"]) for event in found.of("candidate") if "operator" in event}
+    assert used
+    assert not used & absent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "purposes"),
+    [
+        ({}, {"verdict", "taxonomy"}),
+        ({"credit": "layers"}, {"loss_gradient", "call_gradient"}),
+        ({"credit": "none"}, set[str]()),
+    ],
+)
+def test_credit_is_a_setting(settings: dict[str, Any], purposes: set[str]) -> None:
+    found = searched(**settings, iterations=2)
+    critics = {"verdict", "taxonomy", "loss_gradient", "call_gradient"}
+    paid = {purpose for purpose, _ in found.ledger} & critics
+    assert purposes <= paid
+    assert bool(paid) == bool(purposes)
+
+
+def verdict(example: str, defect: str) -> Verdict:
+    return Verdict(example, ("say",), defect, "a rule")
+
+
+def stopping(quiet: int, *clusters: Cluster, **settings: Any) -> Stops:
+    memory = Memory(RaceSettings(**settings), ())
+    row = Row(Candidate(flow(call("say", "q"))), "val", (0.0, 1.0), 1.0)
+    memory.pool = Pool(row, row, [row])
+    memory.quiet, memory.taxonomy = quiet, Taxonomy(tuple(clusters))
+    return Stops(memory)
+
+
+def cluster(defect: str, count: int, attempts: int = 0) -> Cluster:
+    made = tuple(verdict(f"{defect}{n}", defect) for n in range(count))
+    return Cluster(defect, defect, "a rule", made, tuple(Attempt("an edit", "fix", "lost") for _ in range(attempts)))
+
+
+def test_it_stops_where_only_wrong_labels_are_left_and_says_so() -> None:
+    lab = lab_of(flow(call("say", "q")))
+    assert "failures of label are left (5 on train)" in stopping(2, cluster("label", 5)).reason(lab)
+    assert stopping(1, cluster("label", 5)).reason(lab) == ""  # not at once
+    assert stopping(2, cluster("label", 5), cluster("prompt", 3)).reason(lab) == ""  # something to mend
+    assert "label" in stopping(2, cluster("label", 5), cluster("prompt", 3, attempts=3)).reason(lab)  # tried in vain
+    assert stopping(2, cluster("label", 2), cluster("prompt", 5, attempts=3)).reason(lab) == ""  # most are not
+
+
+def test_a_quiet_time_leads_to_a_restart_and_then_to_the_end() -> None:
+    lab = lab_of(flow(call("say", "q")))
+    stops = stopping(4, cluster("prompt", 3))
+    assert stops.reason(lab) == ""
+    assert stops.memory.restarting
+    assert stops.memory.quiet == 0
+    stops.memory.quiet = 4
+    assert stops.reason(lab) == "4 iterations brought nothing new after a restart"
+    assert (
+        stopping(4).reason(lab) == "4 iterations brought nothing new"
+    )  # without failures there is nothing to restart for
+    stops = stopping(0, iterations=3)
+    stops.memory.iterations = 3
+    assert stops.reason(lab) == "3 iterations are through"
+
+
+def test_the_estimate_grows_with_what_it_is_of() -> None:
+    low, high = (race_calls(RaceSettings(), 100, 100, 1, later) for later in (1, 3))
+    assert set(low) == {"task", "verdict", "taxonomy", "proposal", "workflow_update", "prompt_init"}
+    assert all(low[purpose] <= high[purpose] for purpose in low)
+    assert race_calls(RaceSettings(seeds=2), 100, 100, 1, 1)["task"] < low["task"]
+    assert race_calls(RaceSettings(), 20, 20, 1, 1)["task"] < low["task"]
+
+
+@pytest.mark.slow
+def test_a_whole_run_keeps_within_its_estimate() -> None:
+    found = searched("bad_seed")
+    high = race_calls(RaceSettings(), 48, 48, 1, 3)
+    spent = found.ledger.requests()
+    assert spent["task"] <= high["task"]
+    assert spent["proposal"] <= high["proposal"]
+    assert spent["verdict"] <= high["verdict"]
+
+
+# ------------------------------------------------------------------ cheaper
+
+
+async def thrifty(monkeypatch: pytest.MonkeyPatch, *rows: tuple[list[float], list[float]]) -> tuple[bool, int]:
+    """Ask whether a cheaper workflow is as good, which by sample scores so; return that and the samples drawn."""
+    lab = lab_of(flow(call("say", "q")), targets=["x"] * len(rows[0][0]))
+    other = flow(call("tell", "q"))
+    drawn: list[str] = []
+
+    async def mark(workflow: Any, examples: Any, draw: str) -> list[Mark]:
+        drawn.append(draw)
+        number = len(set(drawn)) - 1
+        scores = rows[min(number, len(rows) - 1)][workflow.id == other.id]
+        return [Mark(score, 1.0) for score in scores]
+
+    monkeypatch.setattr(lab, "mark", mark)
+    monkeypatch.setattr(lab, "admit", lambda *calls, **how: None)
+    good = await as_good(lab, RaceSettings(), lab.start, other, lab.train, "val")
+    return good, len(set(drawn))
+
+
+@pytest.mark.parametrize(
+    ("rows", "good", "samples"),
+    [
+        ([([1, 0, 1], [1, 0, 1])], True, 1),  # nothing flipped
+        ([([1.0] * 20, [0.0] * 10 + [1.0] * 10)], False, 1),  # surely worse
+        ([([1, 1, 0, 1], [1, 0, 1, 1])] * 4, False, 2),  # it does not say, and replies do not change
+        ([([1, 1, 0, 1], [0, 1, 1, 1]), ([1, 0, 1, 0], [1, 1, 1, 1]), ([1, 0, 1, 0], [1, 1, 1, 1])], True, 2),
+    ],
+)
+def test_a_cheaper_one_is_sampled_until_it_shows(
+    monkeypatch: pytest.MonkeyPatch, rows: list[tuple[list[float], list[float]]], good: bool, samples: int
+) -> None:
+    import asyncio
+
+    found, count = asyncio.run(thrifty(monkeypatch, *rows))
+    assert found is good
+    assert count == samples <= SAMPLES
