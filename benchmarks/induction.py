@@ -22,7 +22,7 @@ from flowbot.models.scripted.faults import FAULTS
 
 Runs = Sequence[Mapping[str, Any]]
 SKILLED, HALF_GARBAGE = "fair", "half garbage"
-BUDGET = 0.10  # dollars for both recipes
+BUDGETS = (0.10, 0.30)  # dollars, the same for both recipes: a tight bound, and one that suffices
 ALONE = {"seeds": 1, "iterations": 1, "slate": 1, "children": 1}  # to hear who is blamed for the start itself
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "race": {},
@@ -73,8 +73,9 @@ def jobs(part: str, size: Size, only: str | None) -> list[Job]:
             made += [Job(fault, seed, settings=ALONE, label=SKILLED) for seed in range(size.blame)]
         if part == "duel" and fault in (only, *DUEL):
             made += [
-                Job(fault, seed, name, usd=BUDGET, label=name)
-                for name in ("race", "paper")
+                Job(fault, seed, recipe, usd=usd, label=f"{100 * usd:.0f}")
+                for usd in BUDGETS
+                for recipe in ("race", "paper")
                 for seed in range(size.duel)
             ]
         if part == "ablations" and fault in (only, *MIXED):
@@ -197,12 +198,13 @@ def of_blame(runs: Runs) -> str:
 
 def of_duel(runs: Runs) -> str:
     """Return the table of two recipes at one budget."""
-    head = ("fault", "recipe", "runs", "repaired %", "found", "calls to the repair", "calls", "cents")
+    head = ("fault", "cents", "recipe", "runs", "repaired %", "found", "calls to the repair", "calls", "spent")
     rows: list[Sequence[str]] = [head]
-    for (fault, recipe), found in grouped(runs, "fault", "recipe"):
+    for (fault, cents, recipe), found in grouped(runs, "fault", "label", "recipe"):
         rows.append(
             (
                 fault,
+                cents,
                 recipe,
                 str(len(found)),
                 rate(each["repaired"] for each in found),
@@ -238,7 +240,7 @@ PARTS: Mapping[str, tuple[str, Callable[[Runs], str]]] = {
     "faults": ("Faults, with a fair meta model (right in 80 % of what it says)", of_faults),
     "blame": ("Who is blamed first", of_blame),
     "garbage": ("Faults, with a meta model of whose replies half are useless", of_faults),
-    "duel": (f"Two recipes, each with {100 * BUDGET:.0f} cents at 0.40 and 1.60 dollars a million tokens", of_duel),
+    "duel": ("Two recipes with the same cents, at 0.40 and 1.60 dollars a million tokens", of_duel),
     "ablations": (f"What the parts of race are worth, over {', '.join(MIXED)}", of_ablations),
 }
 

@@ -16,6 +16,8 @@ from flowbot.search.trial import worse_watched
 from flowbot.task.data import Example
 
 SHARE = 1 / 3  # of train and val, each
+PART = 0.2  # of the budget, for confirmation
+LEAST = 20  # examples, whatever the budget
 
 
 def hold_back(lab: Lab, settings: RaceSettings) -> tuple[Example, ...]:
@@ -31,7 +33,18 @@ def hold_back(lab: Lab, settings: RaceSettings) -> tuple[Example, ...]:
         taken = set(random.Random(f"{lab.seed}|confirm|{split}").sample(range(len(examples)), count))
         held += [each for place, each in enumerate(examples) if place in taken]
         setattr(lab, split, tuple(each for place, each in enumerate(examples) if place not in taken))
+    random.Random(f"{lab.seed}|confirm").shuffle(held)
     return tuple(held)
+
+
+async def size_up(lab: Lab, memory: Memory) -> None:
+    """Keep as many of the examples held back as a fifth of the budget pays for, once it is known what a run costs."""
+    count = len(memory.confirm)
+    while count > LEAST and not lab.affords(lab.runs(count, lab.start, lab.start), PART, spent=False):
+        count = max(LEAST, count * 9 // 10)
+    plan = await lab.plan("confirmation", examples=count)
+    memory.confirm = memory.confirm[: plan["examples"]]
+    lab.kept_runs = len(memory.confirm)
 
 
 @dataclass(frozen=True)

@@ -185,10 +185,10 @@ class Lab:
             return False
         return True
 
-    def affords(self, calls: Mapping[str, int], share: float) -> bool:
-        """Tell whether so many calls more keep the run within a share of its money, tokens and calls."""
+    def affords(self, calls: Mapping[str, int], share: float, spent: bool = True) -> bool:
+        """Tell whether so many calls, with what is `spent`, keep within a share of the money, tokens and calls."""
         budget = self.stages.purse.budget
-        used, wanted = self.stages.purse.settled, self._wanted(calls)
+        used, wanted = self.stages.purse.settled if spent else Usage(), self._wanted(calls)
         bounds = ((budget.calls, used.calls + wanted.calls), (budget.tokens, used.tokens + wanted.tokens))
         money = budget.usd is None or ((used.usd or 0.0) + (wanted.usd or 0.0)) <= share * budget.usd
         return money and all(bound is None or asked <= share * bound for bound, asked in bounds)

@@ -106,6 +106,11 @@ class Memory:
     def pool(self, pool: Pool) -> None:
         self._pool = pool
 
+    @property
+    def solved(self) -> bool:
+        """True where the incumbent scores all that there is to score on validation."""
+        return self.pool.best.mean >= 1.0
+
     def uses(self, operator: str, meta: bool = False, structural: bool = False) -> bool:
         """Tell whether the settings allow an operator; `meta` and `structural` are what it is."""
         settings = self.settings

@@ -49,6 +49,8 @@ class Stops:
             return f"{memory.iterations} iterations are through"
         if why := self._hopeless():
             return why
+        if memory.solved and memory.quiet > 1:
+            return "validation is solved, and nothing cheaper was found"
         if memory.quiet < settings.patience:
             return ""
         if memory.restarts < settings.restarts and memory.taxonomy.open:

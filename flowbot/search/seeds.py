@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import needed
+from flowbot.search.confirm import size_up
 from flowbot.search.lab import Candidate, Lab, Row
 from flowbot.search.memory import Memory
 from flowbot.search.pool import CHEAPER, Pool
@@ -32,6 +33,7 @@ class Raced:
         row = await lab.measure(start)
         await lab.keep(row, "the start")
         self.memory.pool = Pool(row, row, [row])
+        await size_up(lab, self.memory)
         others = await self._others(lab) if self.memory.settings.seeds > 1 else []
         for seed in await self._race(lab, start, others):
             row = await lab.measure(seed)
@@ -78,7 +80,10 @@ class Raced:
         for seed in others:
             await lab.enter(seed)
         tried = await together([lab.mark(seed.workflow, deck[:SMOKE], "val") for seed in others])
+        points = {seed.id: sum(mark.score for mark in marks) for seed, marks in zip(others, tried, strict=True)}
         alive = [seed for seed, marks in zip(others, tried, strict=True) if not all(mark.failed for mark in marks)]
+        if any(points.values()):
+            alive = [seed for seed in alive if points[seed.id] > 0]  # others will hardly win
         plan = await lab.plan("seeds", **_fitting(lab, alive, sizes))
         alive = alive[: plan["seeds"]]
         rungs = [deck[: plan["first"]], deck[: plan["first"] + plan["second"]]] if alive else []

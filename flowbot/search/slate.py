@@ -14,6 +14,7 @@ from flowbot.search.shapes import shapes
 from flowbot.search.study import Study
 
 FIRST = ("bullets", "fix", "structure")  # one slot each, the others are drawn
+SAVING = ("cheaper", "model")  # what is left to try where validation is solved
 FAVOUR = 4.0  # times as likely: an operator that is for the defect of the largest clusters
 FOR: Mapping[str, Sequence[str]] = {
     "prompt": ("demos", "templates"),
@@ -56,6 +57,8 @@ class Drawn:
         """Return who proposes: a slate, then operators that cost nothing to ask, one by one, to fill it."""
         memory, settings = self.memory, self.memory.settings
         usable = [each for each in OPERATORS.values() if memory.uses(each.name, each.meta > 0, each.structural)]
+        if memory.solved:
+            usable = [each for each in usable if each.name in SAVING]
         first = [each for each in usable if each.name in FIRST and not memory.weights.rests(each.name)]
         drawn = [each for each in usable if each.name not in FIRST]
         order = memory.weights.order(

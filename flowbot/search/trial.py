@@ -18,6 +18,7 @@ from flowbot.workflow.graph import Workflow
 
 FLIPS = 8  # train items on which a child's prediction is checked
 LAST_DROP = 0.5
+STANDS_OUT, BEHIND = 0.75, 0.35  # of P(gain > 0) within one race
 
 
 @dataclass(frozen=True)
@@ -249,9 +250,15 @@ async def worse_watched(lab: Lab, workflow: Workflow) -> list[str]:
 
 
 def _better_half(standings: Sequence[Standing], count: int) -> list[Candidate]:
-    """Return the children that go on: half of those that began, the best of those that stay, ties to the earlier."""
+    """Return the children that go on, the best first, ties to the earlier: half of those that began, a third where none
+    stands out, and none that is far behind the first.
+    """
     stay = sorted((each for each in standings if each.stays), key=lambda each: -each.comparison.p_gain)
-    return [each.child for each in stay[: -(-count // 2)]]
+    if not stay:
+        return []
+    top = stay[0].comparison.p_gain
+    near = [each for each in stay if each.comparison.p_gain >= top - BEHIND or each.cheaper]
+    return [each.child for each in near[: -(-count // (2 if top > STANDS_OUT else 3))]]
 
 
 def _sum(calls: Iterable[Mapping[str, int]]) -> dict[str, int]:

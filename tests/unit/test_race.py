@@ -123,6 +123,9 @@ def test_a_quiet_time_leads_to_a_restart_and_then_to_the_end() -> None:
     assert (
         stopping(4).reason(lab) == "4 iterations brought nothing new"
     )  # without failures there is nothing to restart for
+    stops = stopping(2)
+    stops.memory.pool.best = Row(stops.memory.pool.best.candidate, "val", (1.0, 1.0), 1.0)
+    assert stops.reason(lab) == "validation is solved, and nothing cheaper was found"
     stops = stopping(0, iterations=3)
     stops.memory.iterations = 3
     assert stops.reason(lab) == "3 iterations are through"
