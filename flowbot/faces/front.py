@@ -10,9 +10,8 @@ from typing import Any
 from flowbot.money import Ledger
 from flowbot.search.compare import interval
 from flowbot.search.lab import Row
-from flowbot.search.pool import length
 from flowbot.workflow.graph import Workflow
-from flowbot.workflow.requests import requests
+from flowbot.workflow.requests import length, requests
 
 FOLDER = "front"
 WEIGHTED = "tokens: input + 4 x output, for there is no price to go by"

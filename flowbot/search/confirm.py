@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
-from flowbot.money import BudgetReached
+from flowbot.money import BudgetReached, Usage
 from flowbot.search.compare import Comparison, compare
 from flowbot.search.lab import Lab, Outcome, Row
 from flowbot.search.memory import Memory, RaceSettings
@@ -14,10 +15,13 @@ from flowbot.search.pool import CHEAPER
 from flowbot.search.thrift import as_good
 from flowbot.search.trial import worse_watched
 from flowbot.task.data import Example
+from flowbot.workflow.graph import Workflow
 
 SHARE = 1 / 3  # of train and val, each
 PART = 0.2  # of the budget, for confirmation
-LEAST = 20  # examples, whatever the budget
+PROBE, SHORTEST = 12, 24  # items of validation that are looked at first, and that are kept whatever the budget
+GROWTH, ROW = 2, 0.05  # a workflow comes to cost so many times the start; a row may take this part of the budget
+LEAST, FEWEST = 20, 8  # examples that are kept whatever the budget, and with which the last word may be spoken
 
 
 def hold_back(lab: Lab, settings: RaceSettings) -> tuple[Example, ...]:
@@ -37,10 +41,22 @@ def hold_back(lab: Lab, settings: RaceSettings) -> tuple[Example, ...]:
     return tuple(held)
 
 
+async def shorten(lab: Lab) -> None:
+    """Leave out of validation what a small budget cannot pay for again and again, once it is known what a run costs."""
+    probe = lab.val[:PROBE]
+    lab.admit(lab.runs(len(probe), lab.start), f"the start on {len(probe)} items")
+    await lab.mark(lab.start, probe, "val")
+    count = len(lab.val)
+    while count > SHORTEST and not lab.affords(lab.usage_of(lab.start, GROWTH * count), ROW, spent=False):
+        count = max(SHORTEST, count * 9 // 10)
+    plan = await lab.plan("validation", examples=count)
+    lab.val = lab.val[: plan["examples"]]
+
+
 async def size_up(lab: Lab, memory: Memory) -> None:
     """Keep as many of the examples held back as a fifth of the budget pays for, once it is known what a run costs."""
     count = len(memory.confirm)
-    while count > LEAST and not lab.affords(lab.runs(count, lab.start, lab.start), PART, spent=False):
+    while count > LEAST and not lab.affords(lab.usage_of(lab.start, 2 * count), PART, spent=False):
         count = max(LEAST, count * 9 // 10)
     plan = await lab.plan("confirmation", examples=count)
     memory.confirm = memory.confirm[: plan["examples"]]
@@ -90,11 +106,13 @@ class Confirmed:
 
     async def _confirm(self, lab: Lab, start: Row, finalist: Row) -> None:
         memory, settings = self.memory, self.memory.settings
-        pair = [start.candidate, finalist.candidate]
-        calls = lab.runs(len(memory.confirm), *(each.workflow for each in pair))
+        pair = [start.candidate.workflow, finalist.candidate.workflow]
+        plan = await lab.plan("last examples", examples=_left(lab, pair, len(memory.confirm)))
+        memory.confirm = memory.confirm[: plan["examples"]]
+        calls, wanted = lab.runs(len(memory.confirm), *pair), _usage(lab, pair, len(memory.confirm))
         try:
-            lab.admit(calls, f"confirmation on {len(memory.confirm)} examples", last=True)
-            old, new = await together([lab.mark(each.workflow, memory.confirm, "confirm") for each in pair])
+            lab.admit(calls, f"confirmation on {len(memory.confirm)} examples", last=True, wanted=wanted)
+            old, new = await together([lab.mark(each, memory.confirm, "confirm") for each in pair])
         except BudgetReached as reached:
             why = f"the finalist was not confirmed: {reached}"
             await self._end(lab, start, Outcome("undecided", why, finalist.candidate, None, memory.tested))
@@ -134,6 +152,17 @@ class Confirmed:
         )
         if lab.best is None or lab.best.candidate.id != row.candidate.id:
             await lab.keep(row, f"{outcome.decision}: {outcome.why}")
+
+
+def _left(lab: Lab, pair: Sequence[Workflow], count: int) -> int:
+    """Return how many of the examples held back the rest of the budget pays for, at least a few."""
+    while count > FEWEST and not lab.fits(lab.runs(count, *pair), last=True, wanted=_usage(lab, pair, count)):
+        count = max(FEWEST, count * 9 // 10)
+    return count
+
+
+def _usage(lab: Lab, pair: Sequence[Workflow], count: int) -> Usage:
+    return sum((lab.usage_of(each, count) for each in pair), Usage())
 
 
 def _decision(comparison: Comparison, level: float, cheaper: float | None) -> tuple[str, str]:

@@ -14,8 +14,9 @@ from flowbot.search.compare import Comparison, compare
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.workflow.graph import Bounds, Workflow, plain_workflow
-from flowbot.workflow.requests import requests
+from flowbot.workflow.requests import length, requests
 
+CHARACTERS = 4  # of a token, or so
 KEPT = 0.4  # of each bound, at most, for confirmation and test
 
 
@@ -64,6 +65,7 @@ class Mark:
     score: float
     cost: float
     failed: bool = False
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True)
@@ -161,34 +163,35 @@ class Lab:
         )
         return candidate
 
-    def admit(self, calls: Mapping[str, int], phase: str, *, last: bool = False) -> None:
+    def admit(self, calls: Mapping[str, int], phase: str, *, last: bool = False, wanted: Usage | None = None) -> None:
         """Begin a stage of so many calls by purpose; raise `BudgetReached` where it does not fit.
 
-        The estimate goes by what calls of that purpose cost so far. What the end of the search needs (`kept_runs`) is
-        kept back, unless this is the `last` stage, and what the final test needs, in all up to 40 % of each bound.
+        The estimate is what is `wanted`, else goes by what calls of that purpose cost so far. What the end of it
+        needs (`kept_runs`) is kept back, unless this is the `last` stage, and what the test needs, at most 40 %.
         """
         self.stages.end_stage()
         self.heard({"kind": "phase", "phase": phase, "calls": dict(calls)})
         purse = self.stages.purse
         kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
-        purse.budget.check(purse.settled, self._wanted(calls) + kept)
+        purse.budget.check(purse.settled, (wanted or self.wanted(calls)) + kept)
         bound = purse.budget.seconds
         if bound is not None and self.clock() + self._seconds(kept.calls, bound) >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
 
-    def fits(self, calls: Mapping[str, int]) -> bool:
+    def fits(self, calls: Mapping[str, int], *, last: bool = False, wanted: Usage | None = None) -> bool:
         """Tell whether a stage of so many calls would be admitted, seconds aside."""
         purse = self.stages.purse
+        kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
         try:
-            purse.budget.check(purse.settled, self._wanted(calls) + self._kept_back(self.test_size + self.kept_runs))
+            purse.budget.check(purse.settled, (wanted or self.wanted(calls)) + kept)
         except BudgetReached:
             return False
         return True
 
-    def affords(self, calls: Mapping[str, int], share: float, spent: bool = True) -> bool:
-        """Tell whether so many calls, with what is `spent`, keep within a share of the money, tokens and calls."""
+    def affords(self, usage: Usage, share: float, spent: bool = True) -> bool:
+        """Tell whether so much, with what is `spent`, keeps within a share of the money, tokens and calls."""
         budget = self.stages.purse.budget
-        used, wanted = self.stages.purse.settled if spent else Usage(), self._wanted(calls)
+        used, wanted = self.stages.purse.settled if spent else Usage(), usage
         bounds = ((budget.calls, used.calls + wanted.calls), (budget.tokens, used.tokens + wanted.tokens))
         money = budget.usd is None or ((used.usd or 0.0) + (wanted.usd or 0.0)) <= share * budget.usd
         return money and all(bound is None or asked <= share * bound for bound, asked in bounds)
@@ -198,9 +201,10 @@ class Lab:
         calls = self.runs(self.test_size, self.start, *([best] if best.id != self.start.id else []))
         self.heard({"kind": "phase", "phase": "test", "calls": calls})
         purse = self.stages.purse
-        purse.budget.check(purse.settled, self._wanted(calls))
+        purse.budget.check(purse.settled, self.wanted(calls))
 
-    def _wanted(self, calls: Mapping[str, int]) -> Usage:
+    def wanted(self, calls: Mapping[str, int]) -> Usage:
+        """Return what calls by purpose take, by what such calls cost so far."""
         return sum((self._estimate(purpose, count) for purpose, count in calls.items()), Usage())
 
     def _estimate(self, purpose: str, count: int) -> Usage:
@@ -213,7 +217,7 @@ class Lab:
         """Return what running the start and the best on so many examples takes, up to 40 % of each bound."""
         budget = self.stages.purse.budget
         best = self.best.candidate.workflow if self.best else self.start
-        need = self._wanted(self.runs(examples, self.start, best))
+        need = self.usage_of(self.start, examples) + self.usage_of(best, examples)
         usd = min(need.usd or 0.0, KEPT * budget.usd) if budget.usd else 0.0
         calls = min(need.calls, int(KEPT * budget.calls)) if budget.calls else need.calls
         tokens = min(need.tokens, int(KEPT * budget.tokens)) if budget.tokens else 0
@@ -223,6 +227,27 @@ class Lab:
         """Return how long calls take at the pace so far, up to 40 % of the bound."""
         done = self.stages.purse.settled.calls
         return min(KEPT * bound, calls * self.clock() / done) if done else 0.0
+
+    def usage_of(self, workflow: Workflow, count: int) -> Usage:
+        """Return what running a workflow on so many examples takes: by its runs on val so far, else by its requests."""
+        known = self.marks.get((workflow.id, "val"), {})
+        if not known:
+            return self.wanted(self.runs(count, workflow))
+        total = sum((mark.usage for mark in known.values()), Usage())
+        judged = self.wanted({"judge": count * self.judge_calls}) if self.judge_calls else Usage()
+        return _times(total, count / len(known)) + judged
+
+    def expected(self, child: Workflow, parent: Workflow, count: int) -> Usage:
+        """Return what running a child on so many examples will take: by its own runs, else by its parent's.
+
+        A child of more requests takes more, and one with longer prompts and demos reads more.
+        """
+        if self.marks.get((child.id, "val")):
+            return self.usage_of(child, count)
+        usage = self.usage_of(parent, count)
+        more = max(1.0, requests(child.steps) / requests(parent.steps))
+        longer = max(0, length(child) - length(parent)) / CHARACTERS * count * requests(child.steps)
+        return _times(usage, more * (1 + longer / max(1, usage.input_tokens + 4 * usage.output_tokens)))
 
     def runs(self, count: int, *workflows: Workflow) -> dict[str, int]:
         """Return the requests by purpose of running workflows on so many examples each, at most; scores included."""
@@ -246,7 +271,7 @@ class Lab:
         """Return a workflow's marks on examples, in their order; it is run on those that it has none on yet."""
         known = self.marks.setdefault((workflow.id, draw), {})
         for trace in await self.run(workflow, self.unknown(workflow, examples, draw), draw):
-            known[trace.example.id] = Mark(trace.points, self.cost(trace.usage), bool(trace.error))
+            known[trace.example.id] = Mark(trace.points, self.cost(trace.usage), bool(trace.error), trace.usage)
         return [known[example.id] for example in examples]
 
     async def measure(self, candidate: Candidate, split: str = "val") -> Row:

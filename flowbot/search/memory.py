@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import Verdict
+from flowbot.search.compare import needed
 from flowbot.search.findings import Attempt, Findings
 from flowbot.search.pool import Pool
 from flowbot.search.taxonomy import Taxonomy
@@ -108,8 +110,13 @@ class Memory:
 
     @property
     def solved(self) -> bool:
-        """True where the incumbent scores all that there is to score on validation."""
-        return self.pool.best.mean >= 1.0
+        """True where so little is left to gain on validation that no child could be shown to gain it.
+
+        One that mends all that fails, and breaks nothing, has P(gain > 0) = 1 - exp(-n) / 2 for n items.
+        """
+        failing = sum(score < 1.0 for score in self.pool.best.scores)
+        level = self.settings.accept or needed(self.tested)
+        return self.settings.gate and 1 - math.exp(-failing) / 2 < level
 
     def uses(self, operator: str, meta: bool = False, structural: bool = False) -> bool:
         """Tell whether the settings allow an operator; `meta` and `structural` are what it is."""

@@ -7,15 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flowbot.search.lab import Candidate, Row
-from flowbot.workflow.graph import Workflow
+from flowbot.workflow.requests import length
 
 MOST = 12  # members
 CHEAPER = 0.85  # a child that costs at most this share of another is a cheaper one
-
-
-def length(workflow: Workflow) -> int:
-    """Return the characters that a workflow's prompts and demos take."""
-    return sum(len(call.prompt) + sum(len(demo.model_dump_json()) for demo in call.demos) for call in workflow.calls)
 
 
 @dataclass
@@ -80,21 +75,20 @@ class Pool:
         }
 
     def draw(self, seed: str, share: float) -> Candidate:
-        """Draw a parent: the incumbent with the chance `share`, else a member by wins, low cost and short prompts."""
+        """Draw a parent: the incumbent with the chance `share`, else any member by wins, low cost and short prompts."""
         rng = random.Random(seed)
-        others = [row for row in self.members if row.candidate.id != self.best.candidate.id]
         wins = self.wins()
-        if not any(wins[row.candidate.id] for row in others) or rng.random() < share:
+        if rng.random() < share or not any(wins.values()):
             return self.best.candidate
-        cost = min(row.cost for row in others) or 1.0
-        short = min(length(row.candidate.workflow) for row in others) or 1
+        cost = min(row.cost for row in self.members) or 1.0
+        short = min(length(row.candidate.workflow) for row in self.members) or 1
         weights = [
             len(wins[row.candidate.id]) ** 2
-            * (cost / max(row.cost, cost))
-            * (short / max(short, length(row.candidate.workflow)))
-            for row in others
+            * (cost / max(row.cost, cost)) ** 0.5
+            * (short / max(short, length(row.candidate.workflow))) ** 0.5
+            for row in self.members
         ]
-        return rng.choices(others, weights)[0].candidate
+        return rng.choices(self.members, weights)[0].candidate
 
     def front(self) -> tuple[Row, ...]:
         """Return the members that no other beats on score and cost, the cheapest first."""

@@ -50,7 +50,7 @@ class Stops:
         if why := self._hopeless():
             return why
         if memory.solved and memory.quiet > 1:
-            return "validation is solved, and nothing cheaper was found"
+            return "on validation no further gain could be shown, and nothing cheaper was found"
         if memory.quiet < settings.patience:
             return ""
         if memory.restarts < settings.restarts and memory.taxonomy.open:

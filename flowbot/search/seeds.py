@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import needed
-from flowbot.search.confirm import size_up
+from flowbot.search.confirm import shorten, size_up
 from flowbot.search.lab import Candidate, Lab, Row
 from flowbot.search.memory import Memory
 from flowbot.search.pool import CHEAPER, Pool
@@ -29,7 +29,8 @@ class Raced:
 
     async def plant(self, lab: Lab) -> None:
         """Measure the start, race the other seeds against it, and make the best one the incumbent."""
-        start = Candidate(lab.start)
+        start = await lab.enter(Candidate(lab.start))
+        await shorten(lab)
         row = await lab.measure(start)
         await lab.keep(row, "the start")
         self.memory.pool = Pool(row, row, [row])
@@ -95,6 +96,7 @@ class Raced:
                 seed.id: sum(mark.score for mark in marks) / len(marks) for seed, marks in zip(alive, runs, strict=True)
             }
             alive = sorted(alive, key=lambda seed: -means[seed.id])[:stay]  # stable: ties go to the earlier seed
+            alive = [seed for seed in alive if means[seed.id] > 0]
             await lab.tell("seeds", items=len(items), means=means, kept=[seed.id for seed in alive])
         return alive
 
@@ -108,7 +110,7 @@ def _fitting(lab: Lab, seeds: Sequence[Candidate], sizes: tuple[int, int]) -> di
             second = min(val - first, round(sizes[1] * part))
             runs = first * count + second * min(SURVIVE[0], count) + (val - first - second) * min(SURVIVE[1], count)
             each = [sum(lab.runs(1, seed.workflow).values()) for seed in seeds[:count]]
-            if lab.affords({"task": round(runs * (sum(each) / count + max(each)) / 2)}, 1 / 3):
+            if lab.affords(lab.wanted({"task": round(runs * (sum(each) / count + max(each)) / 2)}), 1 / 3):
                 return {"seeds": count, "first": first, "second": second}
     return {"seeds": 0, "first": 0, "second": 0}
 

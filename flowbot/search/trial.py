@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.tasks import both, together
+from flowbot.money import Usage
 from flowbot.search.compare import Comparison, flips, needed, p_loss_below, passes, pooled, rungs, stratified
 from flowbot.search.findings import Attempt
 from flowbot.search.lab import Candidate, Lab, Row
@@ -41,7 +42,7 @@ class Rungs:
         """Race, decide, and learn from how it came out."""
         memory = self.memory
         memory.iterations, memory.quiet = number, memory.quiet + 1
-        plan = await lab.plan(f"iteration {number}: race", children=self._affordable(lab, children))
+        plan = await lab.plan(f"iteration {number}: race", children=self._affordable(lab, parent, children))
         children = children[: plan["children"]]
         if children:
             for child in children:
@@ -55,15 +56,15 @@ class Rungs:
         if every and number % every == 0:
             await self._sample_again(lab)
 
-    def _affordable(self, lab: Lab, children: Sequence[Candidate]) -> int:
+    def _affordable(self, lab: Lab, parent: Candidate, children: Sequence[Candidate]) -> int:
         """Return how many children the budget takes through a race, in which half of them run on all items."""
         first = min((size for size in self.memory.settings.rungs if size <= len(lab.val) / 2), default=len(lab.val))
         for count in range(len(children), 1, -1):
             some = children[:count]
+            usage = [lab.expected(child.workflow, parent.workflow, first) for child in some]
             rest = len(lab.val) - first
-            calls = [lab.runs(first, child.workflow) for child in some]
-            calls += [lab.runs(rest, child.workflow) for child in some[: -(-count // 2)]]
-            if lab.fits(_sum(calls)):
+            usage += [lab.expected(child.workflow, parent.workflow, rest) for child in some[: -(-count // 2)]]
+            if lab.fits({}, wanted=sum(usage, Usage())):
                 return count
         return len(children[:1])
 
@@ -82,9 +83,13 @@ class Rungs:
             items = [by_id[each] for each in ids]
             last = place == len(dealt) - 1
             checks = alive if last else []
-            calls = [lab.runs(len(lab.unknown(each.workflow, items, "val")), each.workflow) for each in alive]
-            calls += [lab.runs(min(FLIPS, len(each.flips)), each.workflow) for each in checks]
-            lab.admit(_sum(calls), f"iteration {number}: race of {len(alive)} on {len(items)} items")
+            runs = [(each, len(lab.unknown(each.workflow, items, "val"))) for each in alive]
+            runs += [(each, min(FLIPS, len(each.flips))) for each in checks]
+            lab.admit(
+                _sum(lab.runs(count, each.workflow) for each, count in runs),
+                f"iteration {number}: race of {len(alive)} on {len(items)} items",
+                wanted=sum((lab.expected(each.workflow, parent.workflow, count) for each, count in runs), Usage()),
+            )
             marks = together([lab.mark(each.workflow, items, "val") for each in alive])
             found, _ = await both(marks, self._check(lab, checks))  # the next iteration's runs on train begin here
             standings = [

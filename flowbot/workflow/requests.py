@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from flowbot.workflow.blocks import Branch, Loop, Map, Step, Vote
 from flowbot.workflow.body import Block
+from flowbot.workflow.graph import Workflow
 from flowbot.workflow.steps import Call
 
 ITEMS = 3  # of a map that get a gradient: those that mattered most
@@ -53,3 +54,8 @@ def _counted(steps: Sequence[Step], times: Callable[[Block], int]) -> int:
             inside = max(bodies, default=0) if isinstance(step, Branch) else sum(bodies)
             total += times(step) * inside + len(step.judges)
     return total
+
+
+def length(workflow: Workflow) -> int:
+    """Return the characters that a workflow's prompts and demos take."""
+    return sum(len(call.prompt) + sum(len(demo.model_dump_json()) for demo in call.demos) for call in workflow.calls)
