@@ -106,17 +106,18 @@ class Purse:
     """A budget being spent: what is reserved for calls in flight, what is settled, and what `earlier` stretches paid.
 
     What an earlier stretch of a run paid for is settled when it is replayed, so that every stage is admitted as it was;
-    until then it counts at the wall.
+    until then it counts at the wall. `held` is kept back for what ends the run, and counts at the wall as well.
     """
 
     budget: Budget = Budget()
     settled: Usage = Usage()
     reserved: Usage = Usage()
     earlier: Usage = Usage()
+    held: Usage = Usage()
 
     def reserve(self, estimate: Usage) -> None:
         """Set money, tokens and calls aside before a call; raise `BudgetReached` where they are not there."""
-        self.budget.check(self.settled + self.reserved + self.earlier, estimate)
+        self.budget.check(self.settled + self.reserved + self.earlier + self.held, estimate)
         self.reserved += estimate
 
     def replay(self, usage: Usage) -> None:

@@ -174,6 +174,7 @@ class Lab:
         purse = self.stages.purse
         kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
         purse.budget.check(purse.settled, (wanted or self.wanted(calls)) + kept)
+        purse.held = kept
         bound = purse.budget.seconds
         if bound is not None and self.clock() + self._seconds(kept.calls, bound) >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
@@ -202,6 +203,7 @@ class Lab:
         self.heard({"kind": "phase", "phase": "test", "calls": calls})
         purse = self.stages.purse
         purse.budget.check(purse.settled, self.wanted(calls))
+        purse.held = Usage()
 
     def wanted(self, calls: Mapping[str, int]) -> Usage:
         """Return what calls by purpose take, by what such calls cost so far."""
