@@ -16,14 +16,14 @@ from flowbot.workflow.fields import as_text
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.steps import Call
 
-AIMED = 3  # clusters that one edit aims at
+AIMED, WHOLE = 3, 8  # clusters that an edit of prompts aims at, and one that draws a whole workflow
 MOST_EXAMPLES, MOST_RULES, MOST_FAILED, MOST_BLAMED = 8, 3, 8, 6
 LONGEST_INPUTS = 300  # characters of one example's inputs
 
 
-def aimed(found: Findings) -> tuple[Cluster, ...]:
+def aimed(found: Findings, most: int = AIMED) -> tuple[Cluster, ...]:
     """Return the clusters that an edit is to mend: the largest."""
-    return found.clusters[:AIMED]
+    return found.clusters[:most]
 
 
 def evidence(lab: Lab, found: Findings, clusters: Sequence[Cluster]) -> Sections:

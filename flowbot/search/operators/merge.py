@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flowbot.search.drawing import drawn, structure_told, tools_told
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
-from flowbot.search.shown import aimed, evidence
+from flowbot.search.shown import WHOLE, aimed, evidence
 
 
 async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
@@ -15,7 +15,7 @@ async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
     other = next((each for each in found.pool if each.id != found.parent.id), None)
     if other is None:
         return []
-    room, clusters = lab.meta.clip // 2, aimed(found)
+    room, clusters = lab.meta.clip // 2, aimed(found, WHOLE)
     shown = [*structure_told(found.parent, room), *structure_told(other, room, "other workflow")]
     sections = [*shown, *tools_told(found.parent), *evidence(lab, found, clusters)]
     return await drawn(lab, found, "merge", sections, clusters, other.prompts)

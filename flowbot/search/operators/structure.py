@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from flowbot.search.drawing import drawn, structure_told, tools_told
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
-from flowbot.search.shown import aimed, evidence
+from flowbot.search.shown import WHOLE, aimed, evidence
 
 
 async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:
     """Propose a new structure for the largest clusters; nothing where nothing fails."""
-    clusters = aimed(found)
+    clusters = aimed(found, WHOLE)
     if not clusters:
         return []
     shown = structure_told(found.parent, lab.meta.clip)
