@@ -46,7 +46,8 @@ class Leaks:
     """What must not stand in a prompt: rare runs of 5 words from examples, answers of 12 characters or more, and names.
 
     A name is a capitalised word of 4 letters or more, or a run of such words, that stands within a sentence. `parts`
-    are single words of longer names: where one begins a sentence of a prompt, it is taken for a plain word.
+    are words of longer names, and those that only begin sentences: one that begins a sentence of a prompt is taken for a
+    plain word.
     """
 
     runs: frozenset[str]
@@ -127,6 +128,8 @@ def _names(examples: Sequence[Sequence[str]], own: str) -> tuple[frozenset[str],
                 parts.update(folded[1:] if begins else folded)
             elif start or not begins:
                 whole.add(name)
+            else:
+                parts.add(name)  # it may be large for it begins a sentence; a prompt's sentence need not begin with it
         counts.update(held)
     rare = [name for name in whole | parts if counts[name] <= RARE and _is_name(name, plain, own)]
     return frozenset(rare) & whole, frozenset(rare) - whole

@@ -39,7 +39,7 @@ def teacher(purpose: str, messages: Sequence[Message]) -> str | None:
         wanted = re.findall(r"State what (\w+) items", text)
         told = text.partition("prompts:")[2].partition("clusters")[0]
         missing = [each for each in wanted if f"Rule: {each}" not in told] or wanted
-        edit = {"step": "answer", "add": [f"Rule: {missing[0]}"], "remove": []}
+        edit = {"step": "answer", "add": [f"Mind the Rule: {missing[0]}"], "remove": []}
         flips = re.findall(r"\btrain\d+\b", text)[:3]
         return json.dumps({"hypothesis": "a rule is missing", "edits": [edit], "flips": flips})
     return None

@@ -15,14 +15,13 @@ HEEDED = {1: 3, 2: 3, 3: 2}  # conventions that a call keeps, by the stages that
 TRAP = re.compile(r"every order carries the mark (\w+)", re.IGNORECASE)
 SENTENCE = re.compile(r"[\n.;]")
 SLOTS = {  # what an order says, and how a convention speaks of it; two for each stage
-    "colour": (("amber", "jade", "ivory", "onyx", "coral"), "{} goods carry the mark {}"),
-    "thing": (("rings", "bowls", "lamps", "masks", "combs"), "all {} carry the mark {}"),
-    "city": (("Oslo", "Porto", "Gdansk", "Malmo", "Trieste"), "orders to {} carry the mark {}"),
-    "way": (("barge", "train", "truck", "plane", "mule"), "orders that go by {} carry the mark {}"),
-    "client": (("school", "museum", "hotel", "bakery", "chapel"), "orders for a {} carry the mark {}"),
-    "packing": (("crates", "sacks", "baskets", "tubes", "barrels"), "goods in {} carry the mark {}"),
+    "colour": (("amber", "jade", "ivory", "onyx", "coral"), "WORD goods"),
+    "thing": (("rings", "bowls", "lamps", "masks", "combs"), "all WORD"),
+    "city": (("Oslo", "Porto", "Gdansk", "Malmo", "Trieste"), "orders to WORD"),
+    "way": (("barge", "train", "truck", "plane", "mule"), "orders that go by WORD"),
+    "client": (("school", "museum", "hotel", "bakery", "chapel"), "orders for a WORD"),
+    "packing": (("crates", "sacks", "baskets", "tubes", "barrels"), "goods in WORD"),
 }
-ORDER = "Order {number}: {count} {colour} {thing} in {packing}, to {city} by {way}, for a {client}."
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Conventions:
         for number, (slot, (values, said)) in enumerate(SLOTS.items()):
             word = pick(values, self.seed, "word", slot)
             mark = f"{letters[number]}{int(2 + 7 * draw(self.seed, 'digit', slot))}"
-            line = said.format(word, mark)
+            line = f"{said.replace('WORD', word)} carry the mark {mark}"
             made.append(Convention(word, mark, STAGES[number // 2], line[0].upper() + line[1:] + "."))
         return tuple(made[number] for number in self.among)
 
@@ -64,13 +63,15 @@ class Conventions:
 
     def order(self, number: int, seed: int) -> str:
         words = {each.word for each in self.all}
-        said: dict[str, object] = {"number": f"{number:04}", "count": int(2 + 8 * draw(seed, number, "count"))}
+        count = int(2 + 8 * draw(seed, number, "count"))
+        said: dict[str, str] = {}
         for slot, (values, _) in SLOTS.items():
             key = [value for value in values if value in words]
             others = [value for value in values if value not in words]
             concerned = key and draw(seed, number, slot) < SHARE
             said[slot] = pick(key if concerned else others, seed, number, slot, "which")
-        return ORDER.format(**said)
+        goods = f"{count} {said['colour']} {said['thing']} in {said['packing']}"
+        return f"Order {number:04}: {goods}, to {said['city']} by {said['way']}, for a {said['client']}."
 
     def concerned(self, order: str) -> tuple[int, ...]:
         """Return the numbers of the conventions that concern an order."""
