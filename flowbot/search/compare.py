@@ -162,6 +162,11 @@ def rungs(scores: Mapping[str, float], sizes: Sequence[int], seed: int | str) ->
     return [deck[:size] for size in (*steps, len(deck))]
 
 
+def chance(p: float) -> str:
+    """Return P(gain > 0) in words; no sample makes it certain."""
+    return "P(gain > 0) > 0.999" if p > 0.9995 else "P(gain > 0) < 0.001" if p < 0.0005 else f"P(gain > 0) = {p:.3f}"
+
+
 def needed(tested: int) -> float:
     """Return the P(gain > 0) that accepts a child; `tested` counts the children tested on this val, it included.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
 from flowbot.money import BudgetReached, Usage
-from flowbot.search.compare import Comparison, compare
+from flowbot.search.compare import Comparison, chance, compare
 from flowbot.search.lab import Lab, Outcome, Row
 from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.pool import CHEAPER
@@ -167,7 +167,7 @@ def _usage(lab: Lab, pair: Sequence[Workflow], count: int) -> Usage:
 
 def _decision(comparison: Comparison, level: float, cheaper: float | None) -> tuple[str, str]:
     """Return what a comparison on fresh examples decides, and why; `cheaper` is the share of the cost, if no worse."""
-    said = f"P(gain > 0) = {comparison.p_gain:.3f} on {comparison.n} examples that the search had not seen"
+    said = f"{chance(comparison.p_gain)} on {comparison.n} examples that the search had not seen"
     if comparison.p_gain >= level:
         return "confirmed", said
     if cheaper is not None:

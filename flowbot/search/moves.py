@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from flowbot.engine.tasks import together
+from flowbot.search.compare import chance
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.targets import bootstrapped, drawn, labelled, labels, typed
 from flowbot.search.targets import target_type as target_type
@@ -52,7 +53,7 @@ async def try_moves(lab: Lab, settings: MoveSettings) -> None:
         row = await lab.measure(child)
         comparison = lab.compared(best, row)
         kept = comparison.p_gain >= settings.accept and row.mean > best.mean
-        why = f"P(gain > 0) = {comparison.p_gain:.3f}, {'at least' if kept else 'below'} {settings.accept:g}"
+        why = f"{chance(comparison.p_gain)}, {'at least' if kept else 'below'} {settings.accept:g}"
         await lab.tell("move", name=name, kept=kept, why=why, candidate=child.id, gain=comparison.gain)
         if kept:
             await lab.keep(row, f"move {name}", comparison)

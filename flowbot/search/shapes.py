@@ -8,9 +8,9 @@ from typing import Any
 
 from flowbot.engine.backward import Gradient
 from flowbot.engine.update import update_sketch
-from flowbot.search.aim import ROOM
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import Counted
+from flowbot.search.operators.aim import ROOM
 from flowbot.search.operators.run_code import code_prompt, runs_code
 from flowbot.workflow.change import free_name
 from flowbot.workflow.draft import Draft

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import both, together
 from flowbot.money import Usage
-from flowbot.search.compare import Comparison, flips, needed, p_loss_below, passes, pooled, rungs, stratified
+from flowbot.search.compare import Comparison, chance, flips, needed, p_loss_below, passes, pooled, rungs, stratified
 from flowbot.search.findings import Attempt
 from flowbot.search.lab import Candidate, Lab, Row
 from flowbot.search.memory import Memory
@@ -166,7 +166,7 @@ class Rungs:
             if cheaper:
                 pair = best.candidate.workflow, row.candidate.workflow
                 cheaper = await as_good(lab, settings, *pair, lab.val, "val")
-            decision, why = "rejected", f"P(gain > 0) = {comparison.p_gain:.3f}, needed {level:g}"
+            decision, why = "rejected", f"{chance(comparison.p_gain)}, needed {level:g}"
             if (better or cheaper) and (worse := await worse_watched(lab, row.candidate.workflow)):
                 decision, why = "guarded", f"gets worse on guard examples: {', '.join(worse)}"
             elif better or cheaper:

@@ -46,8 +46,8 @@ class Leaks:
     """What must not stand in a prompt: rare runs of 5 words from examples, answers of 12 characters or more, and names.
 
     A name is a capitalised word of 4 letters or more, or a run of such words, that stands within a sentence. `parts`
-    are words of longer names, and those that only begin sentences: one that begins a sentence of a prompt is taken for a
-    plain word.
+    are words of longer names, and those that only begin sentences: where one begins a sentence of a prompt, it is taken
+    for a plain word.
     """
 
     runs: frozenset[str]

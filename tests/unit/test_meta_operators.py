@@ -17,12 +17,12 @@ from flowbot.engine.forward import forward
 from flowbot.engine.ports import Reply
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import Verdict
-from flowbot.search.drawing import changes
 from flowbot.search.findings import Attempt, Cluster, Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.operators import bullets, cheaper, contrast, fix, merge, resketch, structure
-from flowbot.search.rewrite import accounted
-from flowbot.search.shown import numbered, predicted
+from flowbot.search.operators.drawing import changes
+from flowbot.search.operators.rewrite import accounted
+from flowbot.search.operators.shown import numbered, predicted
 from flowbot.store.journal import MemoryJournal
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score

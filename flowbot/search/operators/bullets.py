@@ -10,7 +10,7 @@ from flowbot.engine.verdict import cut, echoes, says, step_meant
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import made, proposed
-from flowbot.search.shown import aimed, evidence, predicted, prompts_told
+from flowbot.search.operators.shown import aimed, evidence, predicted, prompts_told
 from flowbot.workflow.bullets import bullets
 from flowbot.workflow.draw import outline
 from flowbot.workflow.edits import words

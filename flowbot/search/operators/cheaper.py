@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from flowbot.search.aim import tried
-from flowbot.search.drawing import drawn, structure_told, tools_told
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import candidate
-from flowbot.search.shown import failed_told
+from flowbot.search.operators.aim import tried
+from flowbot.search.operators.drawing import drawn, structure_told, tools_told
+from flowbot.search.operators.shown import failed_told
 from flowbot.workflow.blocks import Loop, Map, Vote
 from flowbot.workflow.edits import Edit, words
 from flowbot.workflow.graph import Workflow

@@ -8,10 +8,10 @@ from flowbot.engine.backward import loss_of
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import told
 from flowbot.search import credit
-from flowbot.search.drawing import drawn, structure_told, tools_told
 from flowbot.search.findings import Cluster, Findings, Operator
 from flowbot.search.lab import Candidate, Lab
-from flowbot.search.shown import failed_told
+from flowbot.search.operators.drawing import drawn, structure_told, tools_told
+from flowbot.search.operators.shown import failed_told
 from flowbot.workflow.fields import as_text
 
 

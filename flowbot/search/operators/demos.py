@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flowbot.search.aim import aims, built, distinct, output_call
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import aims, built, distinct, output_call
 from flowbot.search.targets import bootstrapped, drawn, labelled, labels
 from flowbot.task.data import Example
 from flowbot.workflow.fields import as_text

@@ -8,12 +8,12 @@ from flowbot.engine.backward import loss_of
 from flowbot.engine.loose import LISTED, SAID
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import cut, echoes, fair
-from flowbot.search.aim import behind
 from flowbot.search.findings import Cluster, Findings, Operator
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import made, proposed
-from flowbot.search.rewrite import accounted
-from flowbot.search.shown import aimed, evidence, numbered, predicted
+from flowbot.search.operators.aim import behind
+from flowbot.search.operators.rewrite import accounted
+from flowbot.search.operators.shown import aimed, evidence, numbered, predicted
 from flowbot.workflow.body import Block, walk
 from flowbot.workflow.draw import outline, signature
 from flowbot.workflow.edits import words

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowbot.search.aim import distinct, edited, suspects
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import distinct, edited, suspects
 from flowbot.workflow.edits import Edit
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.steps import Call

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowbot.search.aim import built, edited, output_call
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import built, edited, output_call
 from flowbot.search.operators.templates import may_reason, reasoning, thinking
 from flowbot.search.targets import typed
 from flowbot.workflow.edits import words

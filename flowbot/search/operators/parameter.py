@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from flowbot.search.aim import aims, built, distinct, edited, tried
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import aims, built, distinct, edited, tried
 from flowbot.workflow.blocks import MOST_ITEMS, MOST_SAMPLES, MOST_TURNS, Loop, Map, Vote
 from flowbot.workflow.body import walk
 from flowbot.workflow.draft import Draft

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowbot.search.aim import distinct, edited, output_call, suspects
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import distinct, edited, output_call, suspects
 from flowbot.workflow.blocks import MOST_TURNS, Loop
 from flowbot.workflow.edits import Edit
 from flowbot.workflow.wrapping import Resize, WrapCheckFix

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 
 from flowbot.engine.flat import flatten
-from flowbot.search.drawing import drawn, tools_told
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
-from flowbot.search.shown import failed_told
+from flowbot.search.operators.drawing import drawn, tools_told
+from flowbot.search.operators.shown import failed_told
 
 
 async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowbot.search.aim import built, output_chain, roomier, writer_of
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import built, output_chain, roomier, writer_of
 from flowbot.workflow.blocks import PREVIOUS, Loop
 from flowbot.workflow.body import Body
 from flowbot.workflow.draft import Draft

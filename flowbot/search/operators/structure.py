@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowbot.search.drawing import drawn, structure_told, tools_told
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
-from flowbot.search.shown import WHOLE, aimed, evidence
+from flowbot.search.operators.drawing import drawn, structure_told, tools_told
+from flowbot.search.operators.shown import WHOLE, aimed, evidence
 
 
 async def propose(lab: Lab, found: Findings) -> Sequence[Candidate]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from flowbot.search.aim import aims, built, edited, output_call, roomier, said, suspects, tried
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import aims, built, edited, output_call, roomier, said, suspects, tried
 from flowbot.workflow.change import free_name
 from flowbot.workflow.fields import TEXT
 from flowbot.workflow.graph import Workflow

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from flowbot.search.aim import distinct, edited, output_chain, writer_of
 from flowbot.search.findings import Findings, Operator
 from flowbot.search.lab import Candidate, Lab
+from flowbot.search.operators.aim import distinct, edited, output_chain, writer_of
 from flowbot.workflow.blocks import MOST_SAMPLES, Branch, Loop, Step, Vote
 from flowbot.workflow.draft import Draft
 from flowbot.workflow.edits import Edit

@@ -15,8 +15,8 @@ from flowbot.engine.verdict import echoes, step_meant
 from flowbot.search.findings import Cluster, Findings
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.making import proposed
-from flowbot.search.rewrite import instructed
-from flowbot.search.shown import predicted, prompts_told
+from flowbot.search.operators.rewrite import instructed
+from flowbot.search.operators.shown import predicted, prompts_told
 from flowbot.workflow.draw import diff, outline
 from flowbot.workflow.fields import Json, is_list, is_map
 from flowbot.workflow.graph import Workflow
