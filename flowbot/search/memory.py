@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import Verdict
+from flowbot.names import nearest
 from flowbot.search.compare import needed
 from flowbot.search.findings import Attempt, Findings
+from flowbot.search.operators import OPERATORS
 from flowbot.search.pool import Pool
 from flowbot.search.taxonomy import Taxonomy
 from flowbot.search.weights import Weights
@@ -70,6 +72,15 @@ class RaceSettings(Value):
     model_free: Flag = True
     meta_tokens: Whole = 1024
     meta_clip: Whole = 6000
+
+    @field_validator("operators")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = next((name for name in names if name not in OPERATORS), None)
+        if unknown is not None:
+            known = ", ".join(OPERATORS)
+            raise ValueError(f"there is no operator '{unknown}'{nearest(unknown, OPERATORS)} (operators: {known})")
+        return names
 
 
 @dataclass

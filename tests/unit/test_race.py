@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from flowbot.engine.verdict import Verdict
+from flowbot.errors import InputError
 from flowbot.search.findings import Attempt, Cluster
+from flowbot.search.induce import recipe_settings
 from flowbot.search.lab import Candidate, Mark, Row
 from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.pool import Pool
@@ -187,3 +189,8 @@ def test_a_cheaper_one_is_sampled_until_it_shows(
     found, count = asyncio.run(thrifty(monkeypatch, *rows))
     assert found is good
     assert count == samples <= SAMPLES
+
+
+def test_an_unknown_operator_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"there is no operator 'demo'; did you mean 'demos'\? \(operators: bullets"):
+        recipe_settings("race", {"operators": ["demo"]})
