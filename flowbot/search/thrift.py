@@ -11,7 +11,8 @@ from flowbot.search.memory import RaceSettings
 from flowbot.task.data import Example
 from flowbot.workflow.graph import Workflow
 
-SAMPLES = 4  # of both workflows on the same examples, at most
+SAMPLES = 6  # of both workflows on the same examples, at most
+HOPELESS = 0.25  # of the chance that is left at the level: below it no further sample is drawn
 
 
 async def as_good(
@@ -19,7 +20,7 @@ async def as_good(
 ) -> bool:
     """Tell whether `new` is no worse than `old`: nothing flipped, or a loss is surely within the margin.
 
-    Both have marks at `draw`. Where those do not say, up to three further samples of both are drawn: a bad sample of a
+    Both have marks at `draw`. Where those do not say, up to five further samples of both are drawn: a bad sample of a
     noisy model is no reason to pay more for ever. Models whose replies do not change are not asked again.
     """
     rows: tuple[list[list[float]], list[list[float]]] = ([], [])
@@ -36,7 +37,7 @@ async def as_good(
         if before == after or sure >= settings.level:
             return True
         fixed = number > 1 and all(row[-1] == row[-2] for row in rows)
-        if fixed or sure <= 1 - settings.level:
+        if fixed or sure <= HOPELESS * (1 - settings.level):
             return False
     return False
 

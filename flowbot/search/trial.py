@@ -30,6 +30,7 @@ class Standing:
     comparison: Comparison
     cheaper: bool
     stays: bool
+    chance: float  # P(gain > 0), of a cheaper child P(no loss to speak of) where that is more
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,13 @@ class Rungs:
         seed = random.Random(f"{lab.seed}|trial|{number}|{child.id}|{place}").randrange(2**31)
         comparison = stratified(old, new, kinds, shares, seed, counted=len(base))
         if not settings.gate:
-            return Standing(child, comparison, False, comparison.gain > 0)
+            return Standing(child, comparison, False, comparison.gain > 0, comparison.p_gain)
         floor = settings.drop[place] if place < len(settings.drop) else LAST_DROP
         cheaper = self._cheaper(lab, child, ids)
-        no_worse = cheaper and p_loss_below(old, new, settings.margin, seed, kinds, shares, len(base)) >= floor
-        return Standing(child, comparison, cheaper, comparison.p_gain >= floor or no_worse)
+        chance_of_it = comparison.p_gain
+        if cheaper:
+            chance_of_it = max(chance_of_it, p_loss_below(old, new, settings.margin, seed, kinds, shares, len(base)))
+        return Standing(child, comparison, cheaper, chance_of_it >= floor, chance_of_it)
 
     def _cheaper(self, lab: Lab, child: Candidate, ids: Sequence[str]) -> bool:
         """Tell whether a child costs so much less than the incumbent, on the same items, that a tie is enough."""
@@ -255,14 +258,14 @@ async def worse_watched(lab: Lab, workflow: Workflow) -> list[str]:
 
 
 def _better_half(standings: Sequence[Standing], count: int) -> list[Candidate]:
-    """Return the children that go on, the best first, ties to the earlier: half of those that began, a third where none
+    """Return the children that go on, cheaper ones and the best first, ties to the earlier: half of those that began, a third where none
     stands out, and none that is far behind the first.
     """
-    stay = sorted((each for each in standings if each.stays), key=lambda each: -each.comparison.p_gain)
+    stay = sorted((each for each in standings if each.stays), key=lambda each: (not each.cheaper, -each.chance))
     if not stay:
         return []
-    top = stay[0].comparison.p_gain
-    near = [each for each in stay if each.comparison.p_gain >= top - BEHIND or each.cheaper]
+    top = max(each.chance for each in stay)
+    near = [each for each in stay if each.chance >= top - BEHIND or each.cheaper]
     return [each.child for each in near[: -(-count // (2 if top > STANDS_OUT else 3))]]
 
 
