@@ -258,8 +258,8 @@ async def worse_watched(lab: Lab, workflow: Workflow) -> list[str]:
 
 
 def _better_half(standings: Sequence[Standing], count: int) -> list[Candidate]:
-    """Return the children that go on, cheaper ones and the best first, ties to the earlier: half of those that began, a third where none
-    stands out, and none that is far behind the first.
+    """Return the children that go on, cheaper ones and the best first, ties to the earlier: half of those that began, a
+    third where none stands out, and none that is far behind the first.
     """
     stay = sorted((each for each in standings if each.stays), key=lambda each: (not each.cheaper, -each.chance))
     if not stay:
