@@ -74,9 +74,10 @@ FREE = Price(0.0, 0.0, 0.0)
 class BudgetReached(Exception):
     """The wall: what is asked for next does not fit into the budget. Carries the limit that was met."""
 
-    def __init__(self, limit: str, used: float, allowed: float) -> None:
+    def __init__(self, limit: str, used: float, allowed: float, wanted: float = 0.0) -> None:
         self.limit, self.used, self.allowed = limit, used, allowed
-        super().__init__(f"the budget of {allowed:g} {limit} is reached ({used:g} used)")
+        more = f", what comes next and what is kept back take about {wanted:.4g}" if wanted else ""
+        super().__init__(f"the budget of {allowed:g} {limit} is reached ({used:g} used{more})")
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,11 @@ class Budget:
             if used.usd is None or wanted.usd is None:
                 raise BudgetReached("usd", math.inf if used.usd is None else used.usd, self.usd)
             if used.usd + wanted.usd > self.usd + 1e-12:
-                raise BudgetReached("usd", used.usd, self.usd)
+                raise BudgetReached("usd", used.usd, self.usd, wanted.usd)
         if self.calls is not None and used.calls + wanted.calls > self.calls:
-            raise BudgetReached("calls", used.calls, self.calls)
+            raise BudgetReached("calls", used.calls, self.calls, wanted.calls)
         if self.tokens is not None and used.tokens + wanted.tokens > self.tokens:
-            raise BudgetReached("tokens", used.tokens, self.tokens)
+            raise BudgetReached("tokens", used.tokens, self.tokens, wanted.tokens)
 
 
 @dataclass

@@ -157,7 +157,8 @@ class Ending:
         self.events.append({key: value for key, value in event.items() if key not in ("workflow", "scores")})
         if event["kind"] == "best":
             self.parts.setdefault("start", event["mean"])
-            if self.rundir is not None and self.lab is not None and self.lab.best is not None:
+            known = self.place.journal.replaying  # what a finished or later stretch found stays until there is more
+            if self.rundir is not None and self.lab is not None and self.lab.best is not None and not known:
                 self.rundir.keep(self.lab.best.candidate.workflow)
         elif event["kind"] == "part":
             self.parts[event["name"]] = event["mean"]

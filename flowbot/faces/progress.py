@@ -309,6 +309,10 @@ def told(event: Mapping[str, Any], heard: Heard) -> str:
 def told_of_race(event: Mapping[str, Any], fraction: bool) -> str:
     """Return an event of a tested search in one line of words; empty for what is not worth a line."""
     match event["kind"]:
+        case "seeds" if not event["means"]:
+            return ""
+        case "plan" if event["what"] in ("validation", "confirmation"):
+            return f"{event['what']}: {event['examples']} examples"
         case "seeds":
             return f"seeds: {len(event['kept'])} of {len(event['means'])} go on after {event['items']} items"
         case "iteration":

@@ -367,6 +367,8 @@ def print_result(
     lines = [f"note: {note}" for note in result.notes]
     if result.ended != "done":
         lines.append(f"ended by {result.ended}{f': {result.why}' if result.why else ''}")
+    elif result.why:
+        lines.append(f"the search ended: {result.why}")
     if result.folder is not None:
         lines += [f"best workflow: {result.folder / 'best.yaml'}", f"report: {result.folder / 'report.html'}"]
         if label:

@@ -20,7 +20,7 @@ from flowbot.workflow.graph import Workflow
 SHARE = 1 / 3  # of train and val, each
 PART = 0.2  # of the budget, for confirmation
 PROBE, SHORTEST = 12, 24  # items of validation that are looked at first, and that are kept whatever the budget
-GROWTH, ROW = 2, 0.05  # a workflow comes to cost so many times the start; a row may take this part of the budget
+GROWTH, ROW = 1.5, 0.12  # a workflow comes to cost so many times the start; a row may take this part of the budget
 LEAST, FEWEST = 20, 8  # examples that are kept whatever the budget, and with which the last word may be spoken
 
 
@@ -47,7 +47,7 @@ async def shorten(lab: Lab) -> None:
     lab.admit(lab.runs(len(probe), lab.start), f"the start on {len(probe)} items")
     await lab.mark(lab.start, probe, "val")
     count = len(lab.val)
-    while count > SHORTEST and not lab.affords(lab.usage_of(lab.start, GROWTH * count), ROW, spent=False):
+    while count > SHORTEST and not lab.affords(lab.usage_of(lab.start, round(GROWTH * count)), ROW, spent=False):
         count = max(SHORTEST, count * 9 // 10)
     plan = await lab.plan("validation", examples=count)
     lab.val = lab.val[: plan["examples"]]
@@ -85,7 +85,9 @@ class Confirmed:
                 lab, start, Outcome("start", "nothing was found that beats the start", tested=memory.tested)
             )
         elif not memory.confirm:
-            why = "there are too few examples to keep some for confirmation: the gain is that of validation"
+            few = "there are too few examples to keep some for confirmation"
+            none = "no examples were to be kept for confirmation"
+            why = f"{few if memory.settings.confirm_items else none}: the gain is that of validation"
             outcome = Outcome("unconfirmed", why, finalist.candidate, lab.compared(start, finalist), memory.tested)
             await self._end(lab, finalist, outcome)
         else:

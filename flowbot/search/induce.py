@@ -63,6 +63,8 @@ def recipe_settings(name: str, settings: Mapping[str, Json]) -> Value:
         return kind.model_validate(dict(settings))
     except ValidationError as error:
         first = problems_of(error)[0]
+        if not first["loc"]:
+            raise InputError(f"the settings of the recipe '{name}': {first['msg']}", "recipe") from None
         key = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             known = ", ".join(kind.model_fields)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import Verdict
@@ -81,6 +81,23 @@ class RaceSettings(Value):
             known = ", ".join(OPERATORS)
             raise ValueError(f"there is no operator '{unknown}'{nearest(unknown, OPERATORS)} (operators: {known})")
         return names
+
+    @field_validator("rungs")
+    @classmethod
+    def _rising(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if list(sizes) != sorted(set(sizes)):
+            raise ValueError(f"the sizes must rise, and {', '.join(map(str, sizes))} do not")
+        return sizes
+
+    @model_validator(mode="after")
+    def _some_left(self) -> Self:
+        off = {"structure": not self.structure, "model_free": not self.model_free}
+        for name in self.operators:
+            each = OPERATORS[name]
+            if (each.structural and off["structure"]) or (not each.meta and off["model_free"]):
+                setting = "structure" if each.structural and off["structure"] else "model_free"
+                raise ValueError(f"operators names '{name}', which {setting}: false turns off")
+        return self
 
 
 @dataclass

@@ -98,7 +98,8 @@ class Pool:
         """Return the members in the order that a preference has, best first.
 
         `score`: by mean, then cost. `balanced`: the cheapest within the margin of the best mean. `cheap`: the cheapest
-        that is within the margin of the start, or above it. What does not qualify follows by score.
+        that costs less than the start and is within the margin of it, or is above it. What does not qualify follows by
+        score, the start among it.
         """
         by_score = sorted(
             self.members, key=lambda row: (-row.mean, row.candidate.id != self.best.candidate.id, row.cost)
@@ -107,7 +108,8 @@ class Pool:
             first = [row for row in by_score if row.candidate.id == self.best.candidate.id]
             return [*first, *(row for row in by_score if row not in first)]
         floor = (by_score[0].mean if prefer == "balanced" else self.start.mean) - margin
-        fits = sorted((row for row in by_score if row.mean >= floor), key=lambda row: (row.cost, -row.mean))
+        better = [row for row in by_score if row.mean > self.start.mean + margin or row.cost < self.start.cost]
+        fits = sorted((row for row in better if row.mean >= floor), key=lambda row: (row.cost, -row.mean))
         return [*fits, *(row for row in by_score if row not in fits)]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flowbot.search.confirm import Confirmed, hold_back
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.memory import Memory, RaceSettings
+from flowbot.search.operators import OPERATORS
 from flowbot.search.policies import Policies
 from flowbot.search.seeds import SURVIVE, Raced
 from flowbot.search.slate import Drawn
@@ -83,26 +84,34 @@ class Stops:
 def race_calls(settings: RaceSettings, train: int, val: int, calls: int, later: int) -> Mapping[str, int]:
     """Return the calls by purpose of a whole search: `calls` LLM calls a workflow before, `later` after its edits.
 
-    Few iterations at the low end (`later` = `calls`), all at the high end. A child in five gets to a race's end.
+    A few iterations at the low end (`later` = `calls`), where no seed goes on; all of them at the high end.
     """
     total = train + val
     held = 0 if total < settings.confirm_least else min(settings.confirm_items, round(total / 3))
     train, val = train - round(held * train / total), val - round(held * val / total)
-    rounds = settings.iterations if later > calls else min(settings.iterations, 2 * settings.patience)
+    high = later > calls
+    rounds = settings.iterations if high else min(settings.iterations, settings.patience)
     first, second = settings.seed_items
-    runs = settings.seeds * min(first, val) + SURVIVE[0] * min(second, val) + (1 + SURVIVE[1]) * val
+    seeds = settings.seeds - 1 if settings.structure else 0
+    runs = val + seeds * 2 + (seeds * min(first, val) + min(SURVIVE[0], seeds) * min(second, val)) * high
+    runs += min(SURVIVE[1], seeds) * val * high
     rung = min((size for size in settings.rungs if size <= val / 2), default=val)
-    raced = settings.slate * (rung + (val - rung) / 5)
+    raced = settings.slate * (rung + (val - rung) / (2 if high else 5))
     runs += rounds * (min(settings.traces, train) + raced) + 2 * held
-    failing = round((1.0 if later > calls else FAILING) * min(settings.traces, train))
-    return {
+    read = settings.credit == "verdicts"
+    failing = round((1.0 if high else FAILING) * min(settings.traces, train)) * read
+    named = [OPERATORS[name] for name in settings.operators] or list(OPERATORS.values())
+    asked = rounds * min(settings.slate, sum(operator.meta for operator in named))
+    sketch = bool(seeds) and any(operator.name == "resketch" for operator in named)
+    found = {
         "task": round(runs * later),
         "verdict": rounds * failing,
-        "taxonomy": rounds * -(-failing // 8),
-        "proposal": rounds * settings.slate,
-        "workflow_update": 1,
-        "prompt_init": 2,
+        "taxonomy": rounds * -(-failing // 8) * settings.taxonomy,
+        "proposal": asked,
+        "workflow_update": int(sketch),
+        "prompt_init": 2 * sketch,
     }
+    return {purpose: count for purpose, count in found.items() if count}
 
 
 __all__ = ["Parents", "RaceSettings", "Stops", "race", "race_calls"]

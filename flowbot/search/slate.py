@@ -48,7 +48,8 @@ class Drawn:
                 break
         if memory.restarting:
             memory.restarting = False
-            lists.insert(0, [seed for seed in shapes(lab) if seed.id not in lab.known])
+            seeds = shapes(lab) if memory.settings.structure else []
+            lists.insert(0, [seed for seed in seeds if seed.id not in lab.known])
         children = _dealt(lists)[: memory.settings.children]
         await lab.tell("slate", number=number, children=[[child.id, child.operator] for child in children])
         return children

@@ -164,7 +164,7 @@ class Rungs:
         for row in sorted(rows, key=lambda row: (-row.mean, row.cost)):
             best = pool.best
             comparison = lab.compared(best, row)
-            better = comparison.p_gain >= level or not settings.gate
+            better = comparison.p_gain >= level if settings.gate else comparison.gain > 0
             cheaper = row.cost <= CHEAPER * best.cost and not better
             if cheaper:
                 pair = best.candidate.workflow, row.candidate.workflow

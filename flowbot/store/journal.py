@@ -25,6 +25,16 @@ class JournalError(RuntimeError):
     """The journal cannot be written (a full disk), or a resumed run decided otherwise than it did before."""
 
 
+def _difference(was: str, recorded: str, kind: str, text: str) -> str:
+    """Say in a few words where an event differs from the one on record."""
+    if was != kind:
+        return f"where it was '{was}' and is '{kind}'"
+    old, new = json.loads(recorded), json.loads(text)
+    key = next((each for each in {**old, **new} if old.get(each) != new.get(each)), "")
+    shown = [json.dumps(each.get(key), ensure_ascii=False)[:80] for each in (old, new)]
+    return f"'{kind}', in {key}: {shown[0]} on record, now {shown[1]}"
+
+
 def _first_tables(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
     db.execute("CREATE TABLE calls (key TEXT PRIMARY KEY, purpose TEXT, value TEXT NOT NULL, at REAL) WITHOUT ROWID")
@@ -112,8 +122,9 @@ class SqliteJournal:
         text = self._text(event)
         if (was, recorded) != (kind, text):
             raise JournalError(
-                f"the run went another way than before at event {seq + 1} ({kind}): "
-                f"recorded {was} {recorded[:300]}, now {text[:300]}"
+                f"{self.path.parent}: the run went another way than before at event {seq + 1}, "
+                f"{_difference(was, recorded, kind, text)}; what it depends on has changed (the code of FlowBot, "
+                "of a metric or a tool): start a new run with --run DIR"
             )
         return event
 
@@ -121,6 +132,11 @@ class SqliteJournal:
         """Return an event as it is recorded: without its kind, and without secrets."""
         plain = {key: value for key, value in event.items() if key != "kind"}
         return _stored(self.scrub(json.dumps(plain, ensure_ascii=False, sort_keys=True)))
+
+    @property
+    def replaying(self) -> bool:
+        """True while what is decided stands in the record already."""
+        return self._seq < len(self._recorded)
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write how this stretch of the run ended; a run that goes on has one such record a stretch."""
@@ -308,6 +324,11 @@ class MemoryJournal:
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Keep how the run ended."""
         self.ended.append(dict(facts))
+
+    @property
+    def replaying(self) -> bool:
+        """A journal in memory has no record to go by."""
+        return False
 
     def ends(self) -> list[dict[str, Any]]:
         """Return how the run ended."""

@@ -243,5 +243,15 @@ def test_estimate_prints_the_purposes_of_a_race(files: Path, capsys: Out) -> Non
     out = capsys.readouterr().out
     assert out.startswith("colours, recipe race, ")
     words = [line.split()[0] for line in out.splitlines()]
-    for purpose in ("task", "verdict", "taxonomy", "proposal", "workflow_update", "prompt_init", "total"):
+    for purpose in ("task", "verdict", "taxonomy", "proposal", "total"):
         assert purpose in words
+
+
+@pytest.mark.slow
+def test_a_replay_does_not_touch_the_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    induced(monkeypatch, run)
+    before = (run / "best.yaml").read_bytes()
+    seen: list[bytes] = []
+    induced(monkeypatch, run, heard=lambda event: seen.append((run / "best.yaml").read_bytes()))
+    assert set(seen) == {before}

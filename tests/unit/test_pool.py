@@ -101,3 +101,9 @@ def test_the_parent_is_mostly_the_incumbent() -> None:
     assert 0.85 < drawn[best.candidate.id] / 2000 < 0.98
     assert drawn[other.candidate.id] > drawn[start.candidate.id] > 0  # at half of its cost
     assert made.draw("seed 1", 0.85) == made.draw("seed 1", 0.85)
+
+
+def test_cheap_does_not_mean_the_start_itself() -> None:
+    start, better = row("start", *[1.0] * 5, *[0.0] * 5, cost=1), row("better", *[1.0] * 8, *[0.0] * 2, cost=3)
+    made = Pool(start, better, [start, better])
+    assert [made.ranked(prefer, 0.02)[0] for prefer in ("cheap", "balanced")] == [better, better]

@@ -151,6 +151,30 @@ def test_a_whole_run_keeps_within_its_estimate() -> None:
     assert spent["verdict"] <= high["verdict"]
 
 
+@pytest.mark.slow
+def test_without_the_gate_a_loss_is_still_not_taken_on() -> None:
+    found = searched(gate=False)
+    taken = [event for event in found.of("decision") if event["decision"] == "accepted"]
+    assert taken
+    assert all(event["gain"] > 0 or "of the cost" in event["why"] for event in taken)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"structure": False, "operators": ["fix", "structure"]},
+            "names 'structure', which structure: false turns off",
+        ),
+        ({"model_free": False, "operators": ["demos"]}, "names 'demos', which model_free: false turns off"),
+        ({"rungs": [24, 8]}, "the sizes must rise, and 24, 8 do not"),
+    ],
+)
+def test_settings_that_contradict_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        recipe_settings("race", settings)
+
+
 # ------------------------------------------------------------------ cheaper
 
 
