@@ -66,9 +66,14 @@ def find_why(path: Path, run: Path | None = None) -> Why:
     The journal is that of `run`, else the one beside the file, or in the folder above where the file is of the front.
     Raises `InputError` where there is none, or the workflow is no candidate of it.
     """
+    if not path.exists():
+        mend = "name a workflow of a run, or the run's folder"
+        raise InputError("there is no such workflow file or run", str(path), mend)
     folder = run or (path if path.is_dir() else path.parent)
     if run is None and folder.name == FOLDER and not (folder / "journal.sqlite").exists():
         folder = folder.parent
+    if run is None and not (folder / "journal.sqlite").exists():
+        raise InputError("there is no journal beside it", str(path), "name the folder of its run with --run DIR")
     story = read_story(folder / "journal.sqlite")
     if path.is_dir():
         if story.best is None:

@@ -68,6 +68,11 @@ def recipe_settings(name: str, settings: Mapping[str, Json]) -> Value:
         key = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             known = ", ".join(kind.model_fields)
+            others = [each for each, recipe in RECIPES.items() if key in recipe.settings.model_fields]
+            if others:
+                raise InputError(
+                    f"'{key}' is a setting of the recipe '{others[0]}', and this one is '{name}'", "recipe"
+                ) from None
             raise InputError(
                 f"the recipe '{name}' has no setting '{key}'{nearest(key, kind.model_fields)} ({known})", "recipe"
             ) from None

@@ -253,5 +253,9 @@ def test_a_replay_does_not_touch_the_result(monkeypatch: pytest.MonkeyPatch, tmp
     induced(monkeypatch, run)
     before = (run / "best.yaml").read_bytes()
     seen: list[bytes] = []
-    induced(monkeypatch, run, heard=lambda event: seen.append((run / "best.yaml").read_bytes()))
+
+    def look(event: Mapping[str, Any]) -> None:
+        seen.append((run / "best.yaml").read_bytes())
+
+    induced(monkeypatch, run, heard=look)
     assert set(seen) == {before}

@@ -183,7 +183,7 @@ def test_what_is_no_result_of_the_run_is_one_error(
 def test_a_file_without_a_run_is_an_error(tmp_path: Path, capsys: Out) -> None:
     flowbot.save(BEST, tmp_path / "best.yaml")
     assert code_of(["why", str(tmp_path / "best.yaml")]) == 2
-    assert "there is no journal here" in capsys.readouterr().err
+    assert "there is no journal beside it" in capsys.readouterr().err
 
 
 def test_lines_are_bullets_and_sentences() -> None:

@@ -79,6 +79,8 @@ def _of(change: Change) -> Iterator[str]:
         sign = "" if chance[0] in "<>" else "= "
         gain = f"gain {gain_text(decision.gain, fraction)}{points} ({interval}), P(gain > 0) {sign}{chance}"
         yield f"  {child.outcome}: {gain}"
+        if "of the cost" in decision.why:
+            yield f"  because it is {decision.why}"
     elif child.number:
         yield f"  {child.outcome}"
     yield f"  price of the proposal: {_price(child.paid)}"
