@@ -149,6 +149,26 @@ def test_a_run_goes_on_behind_its_record(path: Path) -> None:
     assert committed(path, "events") == 5
 
 
+def test_a_free_key_holds_what_was_decided_first(path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        plan = {"kind": "plan", "what": "seeds", "seeds": 3}
+        assert (await journal.append(plan, free=["seeds"]))["seeds"] == 3
+        assert not journal.replaying
+
+    async def again(journal: SqliteJournal) -> None:
+        assert journal.replaying
+        plan = {"kind": "plan", "what": "seeds", "seeds": 7}
+        assert (await journal.append(plan, free=["seeds"]))["seeds"] == 3
+        assert not journal.replaying
+
+    async def otherwise(journal: SqliteJournal) -> None:
+        with pytest.raises(JournalError, match="'plan', in what"):
+            await journal.append({"kind": "plan", "what": "race", "seeds": 3}, free=["seeds"])
+
+    for each in (work, again, otherwise):
+        during(path, each)
+
+
 def test_a_run_is_bound_to_what_it_depends_on(path: Path) -> None:
     made = SqliteJournal(path)
     made.identify({"task": "a", "data": "b", "prompts": "c"})

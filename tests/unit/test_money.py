@@ -114,3 +114,12 @@ def test_the_ledger_is_read_by_purpose_in_a_fixed_order() -> None:
     assert ledger.total.calls == 4
     assert ledger.total.usd is None
     assert Ledger().total == Usage()
+
+
+def test_what_is_held_back_counts_at_the_wall_until_it_is_let_go() -> None:
+    purse = Purse(Budget(calls=10), held=Usage(calls=4))
+    purse.reserve(Usage(calls=6))
+    with pytest.raises(BudgetReached, match="what comes next and what is kept back take about 1"):
+        purse.reserve(Usage(calls=1))
+    purse.held = Usage()
+    purse.reserve(Usage(calls=4))
