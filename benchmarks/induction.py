@@ -36,7 +36,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
 }
 BLAMED = ("missing_instruction", "missing_hop", "wrong_tool", "lossy_type", "small_loop", "bad_seed")
 MIXED = ("missing_instruction", "lossy_type", "bad_seed", "blank", "nothing")
-DUEL = ("missing_instruction", "missing_hop", "small_loop", "bad_seed", "blank", "nothing")
+DUEL = tuple(FAULTS)
 
 
 @dataclass(frozen=True)
