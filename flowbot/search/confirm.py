@@ -158,7 +158,7 @@ class Confirmed:
 
 def _left(lab: Lab, pair: Sequence[Workflow], count: int) -> int:
     """Return how many of the examples held back the rest of the budget pays for, at least a few."""
-    while count > FEWEST and not lab.fits(lab.runs(count, *pair), last=True, wanted=_usage(lab, pair, count)):
+    while count > FEWEST and not lab.fits(_usage(lab, pair, count), last=True):
         count = max(FEWEST, count * 9 // 10)
     return count
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -99,12 +99,10 @@ class Lab:
     """Everything a recipe may touch. It has no test split: law 5 holds because there is nothing to read.
 
     `guard` says what is wrong with a prompt's text (law 10); `score` is the metric, for a trace that was run on train;
-    `bounds` hold for every workflow that an edit makes;
-    `kinds` are the kinds of step that a sketch may draw beside calls and tool steps; `models` are those that a step may
-    be answered by; `watched` are the examples that may not get worse;
-    `judge_calls` are the metric's own calls for one score; `kept_runs` are runs of one workflow that are kept back for
-    what ends the search;
-    `clock` gives the seconds of the run; `heard` is told of every event for faces to show.
+    `bounds` hold for every workflow that an edit makes; `kinds` are the kinds of step that a sketch may draw beside
+    calls and tool steps; `models` are those that a step may be answered by; `watched` are the examples that may not get
+    worse; `judge_calls` are the metric's own calls for one score; `kept_runs` are runs of one workflow that are kept
+    back for what ends the search; `clock` gives the seconds of the run; `heard` is told of every event for faces to show.
     """
 
     start: Workflow
@@ -166,36 +164,43 @@ class Lab:
     def admit(self, calls: Mapping[str, int], phase: str, *, last: bool = False, wanted: Usage | None = None) -> None:
         """Begin a stage of so many calls by purpose; raise `BudgetReached` where it does not fit.
 
-        The estimate is what is `wanted`, else goes by what calls of that purpose cost so far. What the end of it
-        needs (`kept_runs`) is kept back, unless this is the `last` stage, and what the test needs, at most 40 %.
+        The estimate is what is `wanted`, else goes by what calls of that purpose cost so far. What the end of the
+        search needs (`kept_runs`) is kept back, unless this is the `last` stage, and what the test needs: at most 40 %.
         """
         self.stages.end_stage()
         self.heard({"kind": "phase", "phase": phase, "calls": dict(calls)})
+        kept = self._checked(wanted or self.wanted(calls), last)
         purse = self.stages.purse
-        kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
-        purse.budget.check(purse.settled, (wanted or self.wanted(calls)) + kept)
         purse.held = kept
         bound = purse.budget.seconds
         if bound is not None and self.clock() + self._seconds(kept.calls, bound) >= bound:
             raise BudgetReached("seconds", round(self.clock(), 1), bound)
 
-    def fits(self, calls: Mapping[str, int], *, last: bool = False, wanted: Usage | None = None) -> bool:
-        """Tell whether a stage of so many calls would be admitted, seconds aside."""
-        purse = self.stages.purse
-        kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
+    def fits(self, wanted: Usage, *, last: bool = False) -> bool:
+        """Tell whether a stage that takes so much would be admitted, seconds aside."""
         try:
-            purse.budget.check(purse.settled, (wanted or self.wanted(calls)) + kept)
+            self._checked(wanted, last)
         except BudgetReached:
             return False
         return True
 
+    def _checked(self, wanted: Usage, last: bool) -> Usage:
+        """Return what is kept back beside a stage; raise `BudgetReached` where the two do not fit."""
+        purse = self.stages.purse
+        kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
+        purse.budget.check(purse.settled, wanted + kept)
+        return kept
+
     def affords(self, usage: Usage, share: float, spent: bool = True) -> bool:
         """Tell whether so much, with what is `spent`, keeps within a share of the money, tokens and calls."""
         budget = self.stages.purse.budget
-        used, wanted = self.stages.purse.settled if spent else Usage(), usage
-        bounds = ((budget.calls, used.calls + wanted.calls), (budget.tokens, used.tokens + wanted.tokens))
-        money = budget.usd is None or ((used.usd or 0.0) + (wanted.usd or 0.0)) <= share * budget.usd
-        return money and all(bound is None or asked <= share * bound for bound, asked in bounds)
+        used = self.stages.purse.settled if spent else Usage()
+        asked = (
+            (budget.usd, (used.usd or 0.0) + (usage.usd or 0.0)),
+            (budget.calls, used.calls + usage.calls),
+            (budget.tokens, used.tokens + usage.tokens),
+        )
+        return all(bound is None or total <= share * bound for bound, total in asked)
 
     def admit_test(self, best: Workflow) -> None:
         """Begin the final test of start and best; raise `BudgetReached` where it does not fit as a whole."""
@@ -320,6 +325,15 @@ def _origin(candidate: Candidate) -> dict[str, Any]:
         "flips": list(candidate.flips),
         "paid": price,
     }
+
+
+def added(calls: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return calls by purpose, added up."""
+    total: dict[str, int] = {}
+    for each in calls:
+        for purpose, count in each.items():
+            total[purpose] = total.get(purpose, 0) + count
+    return total
 
 
 def _times(usage: Usage, factor: float) -> Usage:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import needed
 from flowbot.search.confirm import shorten, size_up
-from flowbot.search.lab import Candidate, Lab, Row
+from flowbot.search.lab import Candidate, Lab, added
 from flowbot.search.memory import Memory
-from flowbot.search.pool import CHEAPER, Pool
+from flowbot.search.pool import Pool
 from flowbot.search.shapes import free_sketch, shapes
-from flowbot.search.thrift import as_good
-from flowbot.task.data import Example
+from flowbot.search.thrift import saves
 from flowbot.workflow.requests import requests
 
 SMOKE = 2  # items that a seed must get through
@@ -36,21 +35,15 @@ class Raced:
         self.memory.pool = Pool(row, row, [row])
         await size_up(lab, self.memory)
         others = await self._others(lab) if self.memory.settings.seeds > 1 else []
-        for seed in await self._race(lab, start, others):
+        for seed in await self._race(lab, others):
             row = await lab.measure(seed)
-            comparison = lab.compared(self.memory.pool.best, row)
+            best = self.memory.pool.best
+            comparison = lab.compared(best, row)
             better = comparison.p_gain >= (self.memory.settings.accept or needed(len(others)))
             self.memory.pool.put(row)
-            if better or await self._cheaper(lab, row):
+            if better or await saves(lab, self.memory.settings, best, row):
                 self.memory.pool.crown(row)
                 await lab.keep(row, f"the best seed: {seed.hypothesis}", comparison)
-
-    async def _cheaper(self, lab: Lab, row: Row) -> bool:
-        """Tell whether a seed costs less than the best and is as good."""
-        best, settings = self.memory.pool.best, self.memory.settings
-        if row.cost > CHEAPER * best.cost:
-            return False
-        return await as_good(lab, settings, best.candidate.workflow, row.candidate.workflow, lab.val, "val")
 
     async def _others(self, lab: Lab) -> list[Candidate]:
         """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""
@@ -68,7 +61,7 @@ class Raced:
                 found.append(seed)
         return found[: self.memory.settings.seeds - 1]
 
-    async def _race(self, lab: Lab, start: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+    async def _race(self, lab: Lab, others: Sequence[Candidate]) -> list[Candidate]:
         """Return the two seeds that do best beside the start; seeds and items shrink to a third of the budget."""
         deck = list(lab.val)
         random.Random(f"{lab.seed}|seeds").shuffle(deck)
@@ -89,8 +82,8 @@ class Raced:
         alive = alive[: plan["seeds"]]
         rungs = [deck[: plan["first"]], deck[: plan["first"] + plan["second"]]] if alive else []
         for items, stay in zip(rungs, SURVIVE, strict=False):  # no rungs where not one seed can be paid for
-            left = {seed.id: lab.unknown(seed.workflow, items, "val") for seed in alive}
-            lab.admit(_calls(lab, alive, left), f"race of {len(alive)} seeds on {len(items)} items")
+            left = added(lab.runs(len(lab.unknown(each.workflow, items, "val")), each.workflow) for each in alive)
+            lab.admit(left, f"race of {len(alive)} seeds on {len(items)} items")
             runs = await together([lab.mark(seed.workflow, items, "val") for seed in alive])
             means = {
                 seed.id: sum(mark.score for mark in marks) / len(marks) for seed, marks in zip(alive, runs, strict=True)
@@ -113,12 +106,3 @@ def _fitting(lab: Lab, seeds: Sequence[Candidate], sizes: tuple[int, int]) -> di
             if lab.affords(lab.wanted({"task": round(runs * (sum(each) / count + max(each)) / 2)}), 1 / 3):
                 return {"seeds": count, "first": first, "second": second}
     return {"seeds": 0, "first": 0, "second": 0}
-
-
-def _calls(lab: Lab, seeds: Sequence[Candidate], left: Mapping[str, Sequence[Example]]) -> dict[str, int]:
-    """Return the calls of running seeds on the items that each is to be run on."""
-    total: dict[str, int] = {}
-    for seed in seeds:
-        for purpose, count in lab.runs(len(left[seed.id]), seed.workflow).items():
-            total[purpose] = total.get(purpose, 0) + count
-    return total

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import p_loss_below, pooled
-from flowbot.search.lab import Lab
+from flowbot.search.lab import Lab, Row
 from flowbot.search.memory import RaceSettings
+from flowbot.search.pool import CHEAPER
 from flowbot.task.data import Example
 from flowbot.workflow.graph import Workflow
 
 SAMPLES = 6  # of both workflows on the same examples, at most
 HOPELESS = 0.25  # of the chance that is left at the level: below it no further sample is drawn
+
+
+async def saves(lab: Lab, settings: RaceSettings, old: Row, new: Row) -> bool:
+    """Tell whether a row's workflow costs so much less than another on validation, and is as good there."""
+    if new.cost > CHEAPER * old.cost:
+        return False
+    return await as_good(lab, settings, old.candidate.workflow, new.candidate.workflow, lab.val, "val")
 
 
 async def as_good(

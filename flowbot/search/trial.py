@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.tasks import both, together
 from flowbot.money import Usage
 from flowbot.search.compare import Comparison, chance, flips, needed, p_loss_below, passes, pooled, rungs, stratified
 from flowbot.search.findings import Attempt
-from flowbot.search.lab import Candidate, Lab, Row
+from flowbot.search.lab import Candidate, Lab, Row, added
 from flowbot.search.memory import Memory
 from flowbot.search.pool import CHEAPER
 from flowbot.search.study import DRAW
-from flowbot.search.thrift import as_good, sample
+from flowbot.search.thrift import sample, saves
 from flowbot.workflow.graph import Workflow
 
 FLIPS = 8  # train items on which a child's prediction is checked
@@ -65,7 +65,7 @@ class Rungs:
             usage = [lab.expected(child.workflow, parent.workflow, first) for child in some]
             rest = len(lab.val) - first
             usage += [lab.expected(child.workflow, parent.workflow, rest) for child in some[: -(-count // 2)]]
-            if lab.fits({}, wanted=sum(usage, Usage())):
+            if lab.fits(sum(usage, Usage())):
                 return count
         return len(children[:1])
 
@@ -87,7 +87,7 @@ class Rungs:
             runs = [(each, len(lab.unknown(each.workflow, items, "val"))) for each in alive]
             runs += [(each, min(FLIPS, len(each.flips))) for each in checks]
             lab.admit(
-                _sum(lab.runs(count, each.workflow) for each, count in runs),
+                added(lab.runs(count, each.workflow) for each, count in runs),
                 f"iteration {number}: race of {len(alive)} on {len(items)} items",
                 wanted=sum((lab.expected(each.workflow, parent.workflow, count) for each, count in runs), Usage()),
             )
@@ -165,10 +165,7 @@ class Rungs:
             best = pool.best
             comparison = lab.compared(best, row)
             better = comparison.p_gain >= level if settings.gate else comparison.gain > 0
-            cheaper = row.cost <= CHEAPER * best.cost and not better
-            if cheaper:
-                pair = best.candidate.workflow, row.candidate.workflow
-                cheaper = await as_good(lab, settings, *pair, lab.val, "val")
+            cheaper = not better and await saves(lab, settings, best, row)
             decision, why = "rejected", f"{chance(comparison.p_gain)}, needed {level:g}"
             if (better or cheaper) and (worse := await worse_watched(lab, row.candidate.workflow)):
                 decision, why = "guarded", f"gets worse on guard examples: {', '.join(worse)}"
@@ -252,7 +249,7 @@ async def worse_watched(lab: Lab, workflow: Workflow) -> list[str]:
     if not lab.watched:
         return []
     left = [len(lab.unknown(each, lab.watched, "guard")) for each in (lab.start, workflow)]
-    lab.admit(_sum([lab.runs(left[0], lab.start), lab.runs(left[1], workflow)]), "guard examples")
+    lab.admit(added([lab.runs(left[0], lab.start), lab.runs(left[1], workflow)]), "guard examples")
     old, new = [await lab.mark(each, lab.watched, "guard") for each in (lab.start, workflow)]
     return [each.id for each, a, b in zip(lab.watched, old, new, strict=True) if b.score < a.score]
 
@@ -267,12 +264,3 @@ def _better_half(standings: Sequence[Standing], count: int) -> list[Candidate]:
     top = max(each.chance for each in stay)
     near = [each for each in stay if each.chance >= top - BEHIND or each.cheaper]
     return [each.child for each in near[: -(-count // (2 if top > STANDS_OUT else 3))]]
-
-
-def _sum(calls: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return calls by purpose, added up."""
-    total: dict[str, int] = {}
-    for each in calls:
-        for purpose, count in each.items():
-            total[purpose] = total.get(purpose, 0) + count
-    return total
