@@ -102,7 +102,7 @@ class Lab:
     `bounds` hold for every workflow that an edit makes; `kinds` are the kinds of step that a sketch may draw beside
     calls and tool steps; `models` are those that a step may be answered by; `watched` are the examples that may not get
     worse; `judge_calls` are the metric's own calls for one score; `kept_runs` are runs of one workflow that are kept
-    back for what ends the search; `clock` gives the seconds of the run; `heard` is told of every event for faces to show.
+    back for what ends the search; `clock` gives the seconds of the run; `heard` is told of every event.
     """
 
     start: Workflow
