@@ -122,6 +122,7 @@ class Memory:
     restarts: int = 0
     iterations: int = 0
     restarting: bool = False
+    planted: bool = False
     found: Findings | None = None
     repeats: dict[str, int] = field(default_factory=dict[str, int])
     _pool: Pool | None = None

@@ -10,9 +10,9 @@ from flowbot.search.lab import Candidate, Lab
 
 
 class Seeds(Protocol):
-    """How a search begins: the start measured, and whatever else is worth beginning from."""
+    """What iteration `number` begins with: the first with the start measured, any with other workflows planted."""
 
-    async def plant(self, lab: Lab) -> None: ...
+    async def plant(self, lab: Lab, number: int) -> None: ...
 
 
 class Stop(Protocol):
@@ -59,10 +59,10 @@ class Policies:
 
 async def search(lab: Lab, policies: Policies) -> str:
     """Search until the stop policy says why to end; raise `BudgetReached` at the wall. The best is in the lab."""
-    await policies.seeds.plant(lab)
     number = 0
     while not (why := policies.stop.reason(lab)):
         number += 1
+        await policies.seeds.plant(lab, number)
         parent = policies.parents.choose(lab, number)
         children = await policies.slate.propose(lab, parent, number)
         await policies.judge.decide(lab, parent, children, number)

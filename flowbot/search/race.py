@@ -50,7 +50,7 @@ class Stops:
             return f"{memory.iterations} iterations are through"
         if why := self._hopeless():
             return why
-        if memory.solved and memory.quiet > 1:
+        if memory.quiet > 1 and memory.solved:
             return "on validation no further gain could be shown, and nothing cheaper was found"
         if memory.quiet < settings.patience:
             return ""

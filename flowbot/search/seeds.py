@@ -1,4 +1,4 @@
-"""How `race` begins: several workflows raced on the same items, so that a bad start is no trap."""
+"""How `race` begins: with the start, and with other workflows raced on the same items where that one is a trap."""
 
 from __future__ import annotations
 
@@ -18,32 +18,47 @@ from flowbot.workflow.requests import requests
 
 SMOKE = 2  # items that a seed must get through
 SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
+TRAP = 0.1  # a start that scores less on validation is no place to begin from
+PART = 1 / 3  # of the budget, for the seeds
 
 
 @dataclass(frozen=True)
 class Raced:
-    """Plants the start and up to seven other workflows: smoke-tested, raced on two rungs, the last two on all."""
+    """Plants the start and, once, up to seven other workflows: smoke-tested, raced on two rungs, the last two on all.
+
+    They are raced before the first iteration where the start is a trap, else after the first that brought nothing new:
+    edits of a fair start gain as much for less, until they do not.
+    """
 
     memory: Memory
 
-    async def plant(self, lab: Lab) -> None:
-        """Measure the start, race the other seeds against it, and make the best one the incumbent."""
+    async def plant(self, lab: Lab, number: int) -> None:
+        """Measure the start, once; race the other seeds when it is time, and make the best one the incumbent."""
+        memory = self.memory
+        if number == 1:
+            await self._start(lab)
+        trap = memory.pool.start.mean < TRAP
+        if memory.planted or not (trap or memory.quiet):
+            return
+        memory.planted = True
+        others = await self._others(lab) if memory.settings.seeds > 1 else []
+        for seed in await self._race(lab, others):
+            row, best = await lab.measure(seed), memory.pool.best
+            comparison = lab.compared(best, row)
+            better = comparison.p_gain >= (memory.settings.accept or needed(memory.tested + len(others)))
+            memory.pool.put(row)
+            if better or await saves(lab, memory.settings, best, row):
+                memory.quiet = 0
+                memory.pool.crown(row)
+                await lab.keep(row, f"the best seed: {seed.hypothesis}", comparison)
+
+    async def _start(self, lab: Lab) -> None:
         start = await lab.enter(Candidate(lab.start))
         await shorten(lab)
         row = await lab.measure(start)
         await lab.keep(row, "the start")
         self.memory.pool = Pool(row, row, [row])
         await size_up(lab, self.memory)
-        others = await self._others(lab) if self.memory.settings.seeds > 1 else []
-        for seed in await self._race(lab, others):
-            row = await lab.measure(seed)
-            best = self.memory.pool.best
-            comparison = lab.compared(best, row)
-            better = comparison.p_gain >= (self.memory.settings.accept or needed(len(others)))
-            self.memory.pool.put(row)
-            if better or await saves(lab, self.memory.settings, best, row):
-                self.memory.pool.crown(row)
-                await lab.keep(row, f"the best seed: {seed.hypothesis}", comparison)
 
     async def _others(self, lab: Lab) -> list[Candidate]:
         """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""
@@ -103,6 +118,7 @@ def _fitting(lab: Lab, seeds: Sequence[Candidate], sizes: tuple[int, int]) -> di
             second = min(val - first, round(sizes[1] * part))
             runs = first * count + second * min(SURVIVE[0], count) + (val - first - second) * min(SURVIVE[1], count)
             each = [sum(lab.runs(1, seed.workflow).values()) for seed in seeds[:count]]
-            if lab.affords(lab.wanted({"task": round(runs * (sum(each) / count + max(each)) / 2)}), 1 / 3):
+            usage = lab.wanted({"task": round(runs * (sum(each) / count + max(each)) / 2)})
+            if lab.affords(usage, PART, spent=False) and lab.fits(usage):
                 return {"seeds": count, "first": first, "second": second}
     return {"seeds": 0, "first": 0, "second": 0}
