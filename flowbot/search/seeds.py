@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
-from flowbot.search.compare import needed
+from flowbot.search.compare import compare, needed
 from flowbot.search.confirm import shorten, size_up
 from flowbot.search.lab import Candidate, Lab, added
 from flowbot.search.memory import Memory
@@ -18,6 +18,7 @@ from flowbot.workflow.requests import requests
 
 SMOKE = 2  # items that a seed must get through
 SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
+DROP = (0.25, 0.5)  # of P(gain > 0) against the best so far: a seed below it does not go on
 TRAP = 0.1  # a start that scores less on validation is no place to begin from
 PART = 1 / 3  # of the budget, for the seeds
 
@@ -96,15 +97,20 @@ class Raced:
         plan = await lab.plan("seeds", **_fitting(lab, alive, sizes))
         alive = alive[: plan["seeds"]]
         rungs = [deck[: plan["first"]], deck[: plan["first"] + plan["second"]]] if alive else []
-        for items, stay in zip(rungs, SURVIVE, strict=False):  # no rungs where not one seed can be paid for
+        for items, stay, drop in zip(rungs, SURVIVE, DROP, strict=False):  # no rungs where not one seed can be paid for
             left = added(lab.runs(len(lab.unknown(each.workflow, items, "val")), each.workflow) for each in alive)
             lab.admit(left, f"race of {len(alive)} seeds on {len(items)} items")
             runs = await together([lab.mark(seed.workflow, items, "val") for seed in alive])
             means = {
                 seed.id: sum(mark.score for mark in marks) / len(marks) for seed, marks in zip(alive, runs, strict=True)
             }
+            base = [mark.score for mark in await lab.mark(self.memory.pool.best.candidate.workflow, items, "val")]
+            alive = [
+                seed
+                for seed, marks in zip(alive, runs, strict=True)
+                if means[seed.id] > 0 and compare(base, [mark.score for mark in marks], lab.seed).p_gain >= drop
+            ]
             alive = sorted(alive, key=lambda seed: -means[seed.id])[:stay]  # stable: ties go to the earlier seed
-            alive = [seed for seed in alive if means[seed.id] > 0]
             await lab.tell("seeds", items=len(items), means=means, kept=[seed.id for seed in alive])
         return alive
 
