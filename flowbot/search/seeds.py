@@ -18,7 +18,7 @@ from flowbot.workflow.requests import requests
 
 SMOKE = 2  # items that a seed must get through
 SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
-DROP = (0.25, 0.5)  # of P(gain > 0) against the best so far: a seed below it does not go on
+FEW, DROP = 24, (0.25, 0.5)  # a seed below this P(gain > 0) on so few items, or on more, does not go on
 TRAP = 0.1  # a start that scores less on validation is no place to begin from
 PART = 1 / 3  # of the budget, for the seeds
 
@@ -97,7 +97,8 @@ class Raced:
         plan = await lab.plan("seeds", **_fitting(lab, alive, sizes))
         alive = alive[: plan["seeds"]]
         rungs = [deck[: plan["first"]], deck[: plan["first"] + plan["second"]]] if alive else []
-        for items, stay, drop in zip(rungs, SURVIVE, DROP, strict=False):  # no rungs where not one seed can be paid for
+        for items, stay in zip(rungs, SURVIVE, strict=False):  # no rungs where not one seed can be paid for
+            drop = DROP[len(items) > FEW]
             left = added(lab.runs(len(lab.unknown(each.workflow, items, "val")), each.workflow) for each in alive)
             lab.admit(left, f"race of {len(alive)} seeds on {len(items)} items")
             runs = await together([lab.mark(seed.workflow, items, "val") for seed in alive])
