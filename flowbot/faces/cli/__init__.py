@@ -23,7 +23,9 @@ COMMANDS = {
     "why": "Say which edit of a run brought each part of a workflow.",
     "init": "Make a starter task with data in a new folder.",
     "estimate": "Say what an induction will cost, before paying.",
+    "bench": "Compare methods on benchmarks or on your own tasks.",
     "models": "List and fetch local models.",
+    "meter": "Count and bound what the clients of an endpoint spend.",
     "doctor": "Check Python, keys, endpoint, model files and sandbox.",
 }
 

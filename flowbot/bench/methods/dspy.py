@@ -1,0 +1,287 @@
+"""DSPy's optimisers: MIPROv2 and GEPA, on a workflow of calls and tool steps as a DSPy program."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowbot.bench.arena import Arena, Solved, Tuned
+from flowbot.bench.flow import Room
+from flowbot.bench.methods.dspy_program import Guard, Names, example_of, model, program_of
+from flowbot.bench.methods.peer import SPARE, Peer, Wall, feedback, package, unstepped
+from flowbot.engine.ports import ToolReply
+from flowbot.task.data import Example
+from flowbot.task.metrics import Score
+from flowbot.workflow.fields import Json, Misfit
+
+PATIENT = 10**6  # errors of examples that DSPy bears: each is that example's failure
+PRESETS = ("heavy", "medium", "light")  # of both optimisers, the dearest first
+LIGHT = 6  # candidates of the preset `light`
+FEWEST = 3  # candidates: the start, labelled and bootstrapped demos
+LEAST = 10  # validation examples that a smaller search is measured on, where there are so many
+SETS = 5  # examples that a set of demos is bootstrapped from, as DSPy estimates it
+ASKED = 20  # requests of MIPROv2's proposals that are not per candidate: data summary, program
+
+
+class Stopped(RuntimeError):
+    """The search is over; DSPy takes this as one more failed example."""
+
+
+@dataclass
+class Bench:
+    """One run of an optimiser: program, examples and metric as DSPy has them."""
+
+    peer: Peer
+    names: Names
+
+    @property
+    def arena(self) -> Arena:
+        """The arena."""
+        return self.peer.arena
+
+    def use(self, name: str, args: Mapping[str, Json]) -> ToolReply:
+        """Run a tool of the start, from any thread."""
+        return self.peer.wait(self._use(name, args))
+
+    async def _use(self, name: str, args: Mapping[str, Json]) -> ToolReply:
+        session = await self.peer.session()
+        return await session.use_tool(self.arena.start, name, args, "peer")
+
+    def examples(self, examples: list[Example]) -> list[Any]:
+        """Return examples as DSPy has them."""
+        return [example_of(example, self.names, self.arena.start.output_type) for example in examples]
+
+    def judged(self, gold: Any, pred: Any) -> Score:
+        """Return the metric's score of a prediction; one without an output scores 0."""
+        value = pred.get(self.names.output) if pred is not None else None
+        try:
+            return self.peer.fitted(gold._flowbot, value)[1]
+        except Wall as wall:
+            raise Stopped(str(wall)) from None
+
+    def guard(self) -> Guard:
+        """Return what watches over the requests."""
+
+        def check() -> None:
+            if self.peer.over:
+                raise Stopped("budget_reached")
+
+        def refused(error: Exception) -> None:
+            self.peer.failed(error)
+
+        return Guard(check, refused)
+
+    def rollouts(self, student: Any) -> int | None:
+        """Return how many runs of the program the budget pays for."""
+
+        def run(example: Example) -> None:
+            inputs = {self.names.of[name]: value for name, value in example.inputs.items()}
+            try:
+                student(**inputs)
+            except Exception as error:
+                if self.peer.over:
+                    raise Wall(str(error)) from error
+
+        return self.peer.rollouts(run)
+
+
+@dataclass
+class Compiled:
+    """A DSPy program as it came out of an optimiser."""
+
+    module: Any
+    names: Names
+    room: Room
+    name: str
+    calls: dict[str, asyncio.AbstractEventLoop] = field(default_factory=dict[str, asyncio.AbstractEventLoop])
+    pool: ThreadPoolExecutor | None = None
+    url: str = ""
+
+    async def solve(self, example: Example, url: str) -> Solved:
+        """Run the program on one example, in a thread."""
+        loop = asyncio.get_running_loop()
+        self.calls["loop"], self.url = loop, url
+        self.pool = self.pool or ThreadPoolExecutor(self.room.task.concurrency)
+        return await loop.run_in_executor(self.pool, self._solved, example, url)
+
+    def _solved(self, example: Example, url: str) -> Solved:
+        inputs = {self.names.of[name]: value for name, value in example.inputs.items()}
+        try:
+            with package("dspy").context(lm=model(self.name, url, temperature=0.0)):
+                found = self.module(**inputs)
+            return Solved(self.room.start.output_type.fit(found.get(self.names.output)))
+        except Misfit as misfit:
+            return Solved(error=f"the output does not fit: {misfit}")
+        except Exception as error:  # whatever a model says, and whatever DSPy makes of it, is this example's failure
+            return Solved(error=f"{type(error).__name__}: {error}")
+
+    def use(self, name: str, args: Mapping[str, Json]) -> ToolReply:
+        """Run a tool of the workflow, from the program's thread."""
+        return asyncio.run_coroutine_threadsafe(self._use(name, args), self.calls["loop"]).result()
+
+    async def _use(self, name: str, args: Mapping[str, Json]) -> ToolReply:
+        return await (await self.room.session(self.url)).use_tool(self.room.start, name, args, "test")
+
+    async def close(self) -> None:
+        """Close what the runs opened."""
+        if self.pool is not None:
+            self.pool.shutdown()
+        await self.room.close()
+
+
+Optimise = Callable[[Bench, Any], Any]  # from the bench and the student to the compiled program
+
+
+@dataclass(frozen=True)
+class Dspy:
+    """One of DSPy's optimisers. Programs are saved as DSPy saves them."""
+
+    name: str
+    optimise: Optimise
+    packages: tuple[str, ...] = ("dspy", "gepa", "optuna", "litellm")
+
+    def cannot(self, arena: Arena) -> str:
+        """Say which steps a DSPy program cannot express."""
+        return unstepped(arena.start, "a DSPy program")
+
+    async def tune(self, arena: Arena) -> Tuned:
+        """Optimise within the budget; where it ends before the first trial, the program is the start."""
+        dspy = package("dspy", DSPY_CACHEDIR=str(arena.scratch / "dspy"))
+        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+        peer = Peer.of(arena)
+        bench = Bench(peer, Names.in_workflow(arena.start))
+        module = await peer.away(lambda: self._compiled(bench))
+        room = Room(arena.task, arena.folder, arena.start)
+        program = Compiled(None, bench.names, room, arena.model)
+        program.module = program_of(arena.start, bench.names, program.use)
+        state = module.dump_state()
+        program.module.load_state(state)
+        note = "budget: reached" if peer.reached else ""
+        return Tuned(program, json.dumps(state, indent=2, ensure_ascii=False), ".json", note)
+
+    def _compiled(self, bench: Bench) -> Any:
+        dspy, arena = package("dspy"), bench.arena
+        student = program_of(arena.start, bench.names, bench.use)
+        with dspy.context(lm=model(arena.model, arena.url, bench.guard(), temperature=0.0)):
+            try:
+                return self.optimise(bench, student)
+            except Exception as error:
+                if not bench.peer.over:
+                    raise
+                print(f"the budget ended the search before a program came out of it: {error}")
+                return student
+
+
+def evolve(bench: Bench, student: Any) -> Any:
+    """Run `dspy.GEPA` at its settings: as many metric calls as the budget pays for, or the preset `light`."""
+    dspy, arena = package("dspy"), bench.arena
+    limit = bench.rollouts(student)
+
+    def metric(gold: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> Any:
+        score = bench.judged(gold, pred)
+        return dspy.Prediction(score=score.value, feedback=feedback(gold._flowbot, score))
+
+    optimiser = dspy.GEPA(
+        metric=metric,
+        reflection_lm=model(arena.meta, arena.url, bench.guard(), temperature=1.0),
+        instruction_proposer=_proposer(bench),
+        num_threads=arena.task.concurrency,
+        seed=arena.seed,
+        gepa_kwargs={"stop_callbacks": bench.peer.ended},
+        **({"auto": "light"} if limit is None else {"max_metric_calls": max(1, SPARE * limit)}),
+    )
+    return optimiser.compile(student, trainset=bench.examples(list(arena.train)), valset=bench.examples(list(arena.val)))
+
+
+def _proposer(bench: Bench) -> Any:
+    """Return DSPy's own proposer, but that a failure loses one proposal and not the search."""
+    known = package("dspy.teleprompt.gepa.instruction_proposal").InstructionProposer
+
+    class Proposer(known):
+        """DSPy's own, at its settings."""
+
+        def __call__(self, candidate: Any, reflective_dataset: Any, components_to_update: Any) -> Any:
+            try:
+                return super().__call__(candidate, reflective_dataset, components_to_update)
+            except Exception as error:
+                print(f"a proposal was lost: {error}")
+                return {name: candidate[name] for name in components_to_update}
+
+    return Proposer()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a search with MIPROv2: a preset, or candidates, trials and validation examples."""
+
+    auto: str | None
+    candidates: int = 0
+    trials: int = 0
+    size: int = 0
+
+
+def runs_of(candidates: int, trials: int, size: int, calls: int) -> int:
+    """Return the runs of the program that a search with MIPROv2 takes, its proposals among them: DSPy's own estimate."""
+    small = size <= 50
+    batches = trials * (size if small else 35) + (0 if small else (trials // 5 + 1) * size)
+    return candidates * SETS + (ASKED + candidates * calls * 2) // calls + size + batches
+
+
+def trials_for(candidates: int, calls: int) -> int:
+    """Return the trials that DSPy recommends for so many candidates of so many predictors, with demos."""
+    return int(max(2 * 2 * calls * math.log2(candidates), 1.5 * candidates))
+
+
+def plan(limit: int | None, examples: int, calls: int) -> Plan:
+    """Return the dearest preset that so many runs of the program pay for, else a smaller search than `light`.
+
+    That has as many validation examples as it can, and gives up candidates where these would be fewer than ten.
+    """
+    if limit is None:
+        return Plan("light")
+    for auto in PRESETS:
+        n, most = {"heavy": (18, 1000), "medium": (12, 300), "light": (LIGHT, 100)}[auto]
+        if runs_of(n, trials_for(n, calls), min(examples, most), calls) <= limit:
+            return Plan(auto)
+    for n in range(LIGHT, FEWEST - 1, -1):
+        trials = trials_for(n, calls)
+        sizes = [size for size in range(1, min(examples, 100) + 1) if runs_of(n, trials, size, calls) <= limit]
+        if sizes and (sizes[-1] >= min(LEAST, examples) or n == FEWEST):
+            return Plan(None, n, trials, sizes[-1])
+    return Plan(None, FEWEST, trials_for(FEWEST, calls), min(LEAST, examples))
+
+
+def mipro(bench: Bench, student: Any) -> Any:
+    """Run `dspy.MIPROv2` at its settings, with bootstrapped and labelled demos, in a size that the budget pays for."""
+    dspy, arena = package("dspy"), bench.arena
+    size = plan(bench.rollouts(student), len(arena.val), len(student.predictors()))
+
+    def metric(gold: Any, pred: Any, trace: Any = None) -> Any:
+        value = bench.judged(gold, pred).value
+        return value if trace is None else value >= 1  # a demo must be right: the form that DSPy's tutorials have
+
+    val, trained = list(arena.val), bench.examples(list(arena.train))
+    told: dict[str, Any] = {"auto": size.auto}
+    compiled: dict[str, Any] = {}
+    if size.auto is None:
+        val = bench.peer.sample(val, size.size)
+        told["num_candidates"] = size.candidates
+        compiled = {"num_trials": size.trials, "minibatch": len(val) > 50}
+    optimiser = dspy.MIPROv2(
+        metric=metric,
+        prompt_model=model(arena.meta, arena.url, bench.guard()),
+        task_model=dspy.settings.lm,
+        num_threads=arena.task.concurrency,
+        max_errors=PATIENT,
+        seed=arena.seed,
+        **told,
+    )
+    return optimiser.compile(student, trainset=trained, valset=bench.examples(val), seed=arena.seed, **compiled)
+
+
+METHODS = {"mipro": Dspy("mipro", mipro), "dspy-gepa": Dspy("dspy-gepa", evolve)}

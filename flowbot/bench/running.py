@@ -1,0 +1,112 @@
+"""From settings to records: the models opened once behind a meter, then the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowbot.bench.entries import Entry, answered_by
+from flowbot.bench.grid import Heard, Plan, run_grid
+from flowbot.bench.methods.induced import METHODS as INDUCED
+from flowbot.bench.records import Record
+from flowbot.bench.settings import Settings
+from flowbot.errors import InputError
+from flowbot.faces.estimate import estimate
+from flowbot.faces.meter import Meter, upstream_of
+from flowbot.faces.problem import read_problem
+from flowbot.faces.tables import Table
+from flowbot.models.price import price_of
+from flowbot.task.data import Splits
+from flowbot.task.task import Models, ModelSpec, PriceSpec
+
+PROVIDER = "vllm"  # as children ask the meter: no key, and every setting passes
+PATIENCE = 3600.0  # seconds that a child waits for a call: what stands behind the meter has limits of its own
+
+
+async def bench(settings: Settings, heard: Heard) -> list[Record]:
+    """Run what settings ask for and return all records; raise `InputError` and `EndpointError`."""
+    entries = settings.entries()
+    plan = plan_of(settings, entries)
+    specs = {spec.name: spec for each in entries for spec in settings.models(each).values()}
+    prices = {spec.model: price for spec in specs.values() if (price := price_of(spec)) is not None}
+    unknown = next((name for name, spec in specs.items() if spec.model not in prices), None)
+    if unknown is not None and settings.budget.usd is not None:
+        mend = (
+            "give it in the task file (models: {task: {name: ..., price: {input: 0.4, output: 1.6}}}), or bound calls"
+        )
+        raise InputError(f"a money budget is set, and the price of {unknown} is not known", "--budget-usd", mend)
+    meter = Meter(
+        upstream_of(specs.values(), settings.base_url),
+        prices,
+        latency=settings.latency_ms / 1000,
+        cache=settings.cache,
+    )
+    try:
+        return await run_grid(plan, meter, heard)
+    finally:
+        await meter.close()
+
+
+def plan_of(settings: Settings, entries: Sequence[Entry]) -> Plan:
+    """Return the plan of a grid; all entries must be answered by the same models."""
+    found = {each.name: settings.models(each) for each in entries}
+    return Plan(
+        entries=entries,
+        methods=settings.chosen,
+        seeds=range(settings.seeds),
+        folder=settings.folder,
+        budget=settings.budget,
+        names={name: {key: _as_asked(spec) for key, spec in models.items()} for name, models in found.items()},
+        shown={name: {role: models[role].name for role in ("task", "meta")} for name, models in found.items()},
+        like=settings.like,
+        jobs=settings.jobs,
+        concurrency=settings.concurrency,
+        unsafe_code=settings.unsafe_code,
+    )
+
+
+def _as_asked(spec: ModelSpec) -> ModelSpec:
+    """Return a model as a child asks the meter for it: by its id, at the price that the meter counts by."""
+    price = price_of(spec)
+    told = None if price is None else PriceSpec(input=price.input, output=price.output, cached=price.cached)
+    return ModelSpec(
+        name=f"{PROVIDER}:{spec.model}",
+        price=told,
+        max_tokens=spec.max_tokens,
+        timeout=PATIENCE,
+        reasoning_effort=spec.reasoning_effort,
+        extra_body=spec.extra_body,
+    )
+
+
+def planned(settings: Settings) -> list[Table]:
+    """Return what would be run, a table a benchmark: calls, tokens and US dollars of one run of each method.
+
+    What a recipe of FlowBot takes is estimated as `flowbot estimate` does it; other methods spend their budget at most.
+    Asks no model; raises `InputError`.
+    """
+    made: list[Table] = []
+    for each in settings.entries():
+        models, data = settings.models(each), each.deal(0)
+        rows = [(name, *_expected(name, each, settings, data.splits)) for name in settings.chosen]
+        sizes = ", ".join(f"{len(examples)} {split}" for split, examples in data.splits.items())
+        title = f"{each.name}: {sizes}, {settings.seeds} seeds; {models['task'].name}, meta {models['meta'].name}"
+        made.append(Table(title, ("method", "calls of one run", "tokens", "US dollars"), tuple(rows), notes=data.notes))
+    return made
+
+
+def _expected(name: str, each: Entry, settings: Settings, splits: Splits) -> tuple[str, str, str]:
+    """Return calls, tokens and money of one run in words."""
+    method = INDUCED.get(name)
+    if method is None:
+        budget = settings.budget
+        bounds = (budget.calls, budget.tokens, budget.usd)
+        none = f"as {settings.like}" if settings.like else "no bound"
+        return tuple(none if bound is None else f"at most {bound:,g}" for bound in bounds)  # pyright: ignore[reportReturnType]
+    models = settings.models(each)
+    named = Models(task=models["task"], meta=models["meta"], judge=models["meta"])
+    task, start = answered_by(each.task, each.start(), models)
+    task = method.of(task.model_copy(update={"models": named}), settings.budget, 0)
+    found = estimate(read_problem(task, each.folder, splits, start=method.start(task, start)))
+    low, high = found.total(found.low), found.total(found.high)
+    money = "price unknown" if high.usd is None else f"{low.usd or 0:.2f} to {high.usd:.2f}"
+    return f"{low.calls:,} to {high.calls:,}", f"{low.tokens:,} to {high.tokens:,}", money
