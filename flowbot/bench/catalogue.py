@@ -12,7 +12,7 @@ from flowbot.bench import sources_rows as rows
 from flowbot.bench.local import read_local
 from flowbot.bench.sources import Pool, fetched, hub, hub_all
 from flowbot.bench.sources_rows import Form
-from flowbot.bench.sources_web import claims, corpus
+from flowbot.bench.sources_web import claims, corpus, language_data
 from flowbot.document import read_document, read_record
 from flowbot.errors import InputError
 from flowbot.names import nearest
@@ -71,6 +71,7 @@ _TRAIN_CONSTRAINTS = Form(("messages", "ground_truth"), rows.constraints_to_trai
 _HOVER_THREE = Form(("uid", "claim", "supporting_facts"), rows.hover_three)
 _FOLDERS = {"hotpotqa": "hotpotqa_context", "hotpotqa-search": "hotpotqa_retrieval"}
 _SEARCH = ("hotpotqa-search", "hover")  # their tool reads the corpus
+_MORE = dict.fromkeys(_SEARCH, corpus) | {"ifbench": language_data}  # what the publisher's rows need besides
 
 
 def _pools(name: str) -> list[Pool]:
@@ -118,7 +119,7 @@ def _made(
     searches = name in _SEARCH
     elsewhere = f"the data is {source}"
     local = partial(read_local, _FOLDERS.get(name, name), _FORMS[name], searches, elsewhere)
-    fetch = partial(fetched, name, _pools(name), corpus if searches else None)
+    fetch = partial(fetched, name, _pools(name), _MORE.get(name))
     return Benchmark(name, title, task, sizes, model, source, licence, fetch, local, notes)
 
 

@@ -85,9 +85,9 @@ def sheets(found: Findings) -> list[Table]:
 
 
 def _scores(board: Board, reference: str) -> Sheet:
-    rows = [_score_row(each, reference, board.fraction) for each in board.entries]
+    rows = [_score_row(each, board.fraction) for each in board.entries]
     unit = " in points" if board.fraction else ""
-    seeds = f"{len(board.seeds)} seed{'s' * (len(board.seeds) > 1)}"
+    seeds = _many(len(board.seeds), "seed")
     items = max(each.score.items // each.score.seeds for each in board.entries)
     title = (
         f"{_words(board.name)}: sealed test of {count_text(items)} items, {seeds}; gain over {_name(reference)}{unit}"
@@ -100,10 +100,8 @@ def _scores(board: Board, reference: str) -> Sheet:
     return Sheet(title, columns, tuple(rows), notes=tuple(notes), spare=("P(gain > 0)", "Holm p", "95 % interval"))
 
 
-def _score_row(each: Entry, reference: str, fraction: bool) -> tuple[str, ...]:
+def _score_row(each: Entry, fraction: bool) -> tuple[str, ...]:
     head = (_name(each.method), score_text(each.score.value, fraction), _interval(each.score, fraction))
-    if each.method == reference:
-        return (*head, "reference", "", "", "", "")
     if each.against is None or each.holm is None:
         return (*head, "", "", "", "", "")
     low, high = (gain_text(end, fraction) for end in (each.against.low, each.against.high))
@@ -117,13 +115,17 @@ def _search(board: Board) -> Sheet:
         for each in board.entries
     ]
     columns = ("method", "calls", "tokens", "cost", "waited s", "wall s", "CPU s")
-    return Sheet(f"{_words(board.name)}: what one search took, on average", columns, tuple(rows), spare=("CPU s", "waited s"))
+    return Sheet(
+        f"{_words(board.name)}: what one search took, on average", columns, tuple(rows), spare=("CPU s", "waited s")
+    )
 
 
 def _test(board: Board) -> Sheet:
     rows = [(_name(each.method), *_paid(each.test), count_text(each.failed)) for each in board.entries]
     columns = ("method", "calls", "tokens", "cost", "waited s", "failed")
-    return Sheet(f"{_words(board.name)}: what one test example took, on average", columns, tuple(rows), spare=("failed",))
+    return Sheet(
+        f"{_words(board.name)}: what one test example took, on average", columns, tuple(rows), spare=("failed",)
+    )
 
 
 def _overall(found: Findings) -> Sheet:
@@ -141,8 +143,8 @@ def _overall(found: Findings) -> Sheet:
     ]
     benchmarks = len({name for name, _ in every.cells})
     notes = [
-        f"mean and ranks over {len(every.cells)} cells (benchmark and seed) of {benchmarks} benchmarks that all ranked "
-        "methods share; 1 is the best rank"
+        f"mean and ranks over what all ranked methods share: {_many(len(every.cells), 'cell')} (benchmark and seed) of "
+        f"{_many(benchmarks, 'benchmark')}; 1 is the best rank"
         if ranked
         else "no ranks: there is no benchmark and seed with scores of two methods and of all that could be run"
     ]
@@ -207,6 +209,10 @@ def _name(text: str) -> str:
 def _interval(found: Estimate, fraction: bool) -> str:
     low, high = (score_text(end, fraction).removesuffix(" %") for end in (found.low, found.high))
     return f"{low} to {high}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _p_text(p: float) -> str:

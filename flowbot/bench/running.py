@@ -52,7 +52,7 @@ def plan_of(settings: Settings, entries: Sequence[Entry]) -> Plan:
     return Plan(
         entries=entries,
         methods=settings.chosen,
-        seeds=range(settings.seeds),
+        seeds=settings.seeds,
         folder=settings.folder,
         budget=settings.budget,
         names={name: {key: _as_asked(spec) for key, spec in models.items()} for name, models in found.items()},
@@ -89,7 +89,7 @@ def planned(settings: Settings) -> list[Table]:
         models, data = settings.models(each), each.deal(0)
         rows = [(name, *_expected(name, each, settings, data.splits)) for name in settings.chosen]
         sizes = ", ".join(f"{len(examples)} {split}" for split, examples in data.splits.items())
-        title = f"{each.name}: {sizes}, {settings.seeds} seeds; {models['task'].name}, meta {models['meta'].name}"
+        title = f"{each.name}: {sizes}, {len(settings.seeds)} seeds; {models['task'].name}, meta {models['meta'].name}"
         made.append(Table(title, ("method", "calls of one run", "tokens", "US dollars"), tuple(rows), notes=data.notes))
     return made
 

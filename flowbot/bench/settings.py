@@ -23,7 +23,7 @@ class Settings:
     names: Sequence[str]
     folder: Path
     methods: str
-    seeds: int = 3
+    seeds: Sequence[int] = (0, 1, 2)
     data: Path | None = None
     protocol: str | None = None
     model: str | None = None

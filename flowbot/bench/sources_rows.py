@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import doctest
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ Plain = Mapping[str, Any]  # a row as it was read: its values are looked at befo
 Made = dict[str, Any]
 
 _CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
+_SHOWN = re.compile(r"\s*(?:==|=>|->|➞|→|➡|returns?\b|should (?:return|be)\b)\s*")
 _NO_PUBLIC_TEST = "assert callable(candidate)"  # where the prompt shows no example
 IFEVAL: Mapping[str, set[str]] = {  # the settings of IFEval's constraints
     "change_case:capital_word_frequency": {"capital_frequency", "capital_relation"},
@@ -142,7 +142,7 @@ def alternatives(spans: Sequence[str], types: Sequence[str]) -> list[str]:
         if len(set(unit)) > 1 and len(spans) % length == 0 and list(unit) * (len(spans) // length) == list(spans):
             return [" and ".join(unit)]
     words = [set(normalised(span).split()) for span in spans]
-    return list(spans) if words and set.intersection(*words) else []
+    return list(spans) if words and words[0].intersection(*words) else []
 
 
 def hotpotqa(row: Plain, number: int) -> Made:
@@ -185,21 +185,44 @@ def humaneval(row: Plain, number: int) -> Made:
 
 
 def examples_in(prompt: str, entry: str) -> list[str]:
-    """Return the examples of a docstring (`>>> f(1)` and the value below it) as asserts about `candidate`.
+    """Return the examples of a docstring (`>>> f(1)` and the value below it, `f(1) == 2`, `f(1) ➞ 2`) as asserts.
 
-    Nothing is run: an example is taken where its call and its value are Python literals around the one call.
+    The function is called `candidate` in them. Nothing is run: arguments and value must be Python literals.
     """
     found: list[str] = []
-    for each in doctest.DocTestParser().get_examples(prompt):
-        call, value = each.source.strip(), each.want.strip()
+    lines = prompt.splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        for call in re.finditer(rf"(?<![\w.]){re.escape(entry)}\(", line):
+            args, rest = _literal_call(line[call.end() - 1 :])
+            shown = _SHOWN.match(rest)
+            told = below if not rest.strip() and ">>>" in line else rest[shown.end() :] if shown else ""
+            value = _literal(told)
+            if args and value:
+                found.append(f"assert candidate{args} == {value}")
+    return list(dict.fromkeys(found))
+
+
+def _literal_call(text: str) -> tuple[str, str]:
+    """Return the arguments in brackets that a text begins with, and the rest; none where they are no literals."""
+    for end in (found.end() for found in re.finditer(r"\)", text)):
         try:
-            tree = ast.parse(call, mode="eval").body
-            ast.literal_eval(value)
+            tree = ast.parse(f"f{text[:end]}", mode="eval").body
+            if isinstance(tree, ast.Call):
+                _ = [ast.literal_eval(each) for each in [*tree.args, *(each.value for each in tree.keywords)]]
+                return text[:end], text[end:]
         except (SyntaxError, ValueError):
             continue
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == entry:
-            found.append(f"assert candidate{call[call.index('(') :]} == {value}")
-    return found
+    return "", text
+
+
+def _literal(text: str) -> str:
+    """Return the Python literal in a line, without a remark or a full stop behind it; empty where there is none."""
+    for said in (text, text.strip().removesuffix(".")):
+        try:
+            return repr(ast.literal_eval(said.strip()))
+        except (SyntaxError, ValueError):
+            continue
+    return ""
 
 
 def mbpp(row: Plain, number: int) -> Made:
@@ -254,7 +277,7 @@ def pupa(row: Plain, number: int) -> Made:
     """Return a row of PUPA: the private items are a text with `||` between them."""
     units = [item for each in str(row["pii_units"] or "").split("||") if (item := each.strip())]
     return {
-        "id": f"pupa-{number}",
+        "id": _id(row, f"pupa-{number}"),
         "query": row["user_query"],
         "target_response": row["target_response"],
         "pii_units": units,

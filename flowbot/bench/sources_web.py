@@ -9,6 +9,7 @@ import secrets
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ HOVER = "https://raw.githubusercontent.com/hover-nlp/hover/main/data/hover"
 ABSTRACTS = "https://huggingface.co/dspy/cache/resolve/main/wiki.abstracts.2017.tar.gz"
 MEMBER = "wiki.abstracts.2017.jsonl"
 DOCUMENTS = 5_000_000  # at least; there are some 5.2 million
+
+NLTK = {"corpora/stopwords": "stopwords", "taggers/averaged_perceptron_tagger_eng": "averaged_perceptron_tagger_eng"}
 
 Get = Callable[[str, Path], None]
 
@@ -82,6 +85,23 @@ def claims(split: str, base: str = HOVER, get: Get = download) -> Callable[[Path
         return ((f"{name}:{number}", row) for number, row in enumerate(found, 1))
 
     return read
+
+
+def language_data(folder: Path) -> None:
+    """Refuse to begin where nltk lacks the data that two of IFBench's constraints need: no package carries it."""
+    try:
+        data: Any = import_module("nltk").data
+    except ImportError:
+        return  # the metric says what to install
+    lacking: list[str] = []
+    for path, name in NLTK.items():
+        try:
+            data.find(path)
+        except LookupError:
+            lacking.append(name)
+    if lacking:
+        what = f"IFBench's test prompts need data of nltk that is not there: {', '.join(lacking)}"
+        raise InputError(what, mend=f"python -m nltk.downloader {' '.join(lacking)}")
 
 
 def corpus(folder: Path, url: str = ABSTRACTS, documents: int = DOCUMENTS, get: Get = download) -> Path:

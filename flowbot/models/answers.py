@@ -129,6 +129,8 @@ def refusal(status: int, headers: Mapping[str, str], payload: bytes, sent: Sent)
     kind: Kind = "final"
     if form != sent.form:
         kind = "changed"
+    elif headers.get("x-should-retry") == "false":  # OpenAI's word for what no second send mends
+        kind = "final"
     elif status == 429 and "insufficient_quota" not in complaint.words:
         kind = "busy"
     elif status in AGAIN or status >= 500:

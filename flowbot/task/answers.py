@@ -33,6 +33,8 @@ def target_error(metric: str, target: Json) -> str:
             return _constraints_error(target)
         case "code_tests":
             return _tests_error(target)
+        case "papillon":
+            return _private_error(target)
         case _:
             return ""
 
@@ -94,6 +96,12 @@ def hidden_tests(target: Json) -> tuple[str, str]:
     return "\n".join(part for part in parts if part), entry
 
 
+def private_parts(target: Json) -> tuple[str, list[str]]:
+    """Return the expected response and the private items, each once."""
+    units = unfolded(_part(target, "units"))
+    return as_text(_part(target, "response")), list(dict.fromkeys(as_text(unit) for unit in units))
+
+
 def _part(target: Json, name: str) -> Json:
     return target.get(name) if is_map(target) else target
 
@@ -118,4 +126,11 @@ def _tests_error(target: Json) -> str:
         return "must hold tests, a text or a list of asserts, for the metric 'code_tests'"
     if entry is not None and not (isinstance(entry, str) and entry.isidentifier()):
         return f"must name a function as its entry_point, not {entry!r}"
+    return ""
+
+
+def _private_error(target: Json) -> str:
+    units = unfolded(_part(target, "units")) if is_map(target) else None
+    if not is_list(units) or not isinstance(_part(target, "response"), str):
+        return "must be a map with response (a text) and units (a list of texts) for the metric 'papillon'"
     return ""

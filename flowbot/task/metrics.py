@@ -61,6 +61,17 @@ def exact(example: Example, output: Json) -> Score:
     return Score(0.0, f"Wrong: expected {_shown(example.target)}, got {_shown(output)}.")
 
 
+def squad_exact(example: Example, output: Json) -> Score:
+    """Score 1 where output and target are the same after SQuAD's normalisation alone, as DSPy and GEPA score it.
+
+    Letters are compared in their decomposed form. A target that is a list holds alternatives.
+    """
+    said = normalised(_decomposed(output))
+    if any(said == normalised(_decomposed(target)) for target in _targets(example, output)):
+        return Score(1.0, "Right.")
+    return Score(0.0, f"Wrong: expected {_shown(example.target)}, got {_shown(output)}.")
+
+
 def contains(example: Example, output: Json) -> Score:
     """Score 1 where the target, normalised as for `exact`, stands in the output as whole words.
 
@@ -101,9 +112,10 @@ def f1(example: Example, output: Json) -> Score:
     )
 
 
-def drop_f1(example: Example, output: Json) -> Score:
+def drop_f1(example: Example, output: Json, bars: bool = False) -> Score:
     """Score token F1 after SQuAD's normalisation, the maximum over the alternatives: a list, or a text split on `|`.
 
+    With `bars` an output is split likewise and its best part counts, as in AFlow: then an answer may hedge.
     This is how prompt and workflow optimizers report DROP. Its official evaluator differs: it keeps the marks within
     numbers (here 1.5 reads as 15) and splits words at hyphens, counts a token once, gives 0 where the gold has numbers
     and none of them is in the answer, and aligns several spans one to one before it takes the mean of their F1.
@@ -111,7 +123,10 @@ def drop_f1(example: Example, output: Json) -> Score:
     given = example.target
     parts = list(given) if is_list(given) else as_text(given).split("|")
     wanted = [part for part in parts if as_text(part).strip()] or [""]
-    value, best = max(((_token_f1(_words(output), _words(part)), part) for part in wanted), key=lambda pair: pair[0])
+    said = as_text(output).split("|") if bars and not is_list(output) else [output]
+    value, best = max(
+        ((_token_f1(_words(each), _words(part)), part) for part in wanted for each in said), key=lambda pair: pair[0]
+    )
     if value == 1:
         return Score(1.0, "Right.")
     near = f" ({len(wanted)} alternatives are right)" if len(wanted) > 1 else ""
@@ -122,19 +137,21 @@ def drop_f1(example: Example, output: Json) -> Score:
     return Score(value, f"Partly right: expected {_shown(best)}{near}, got {_shown(output)}; {'; '.join(notes)}.")
 
 
-def recall(example: Example, output: Json, every: bool = False) -> Score:
+def recall(example: Example, output: Json, every: bool = False, most: int | None = None, squad: bool = False) -> Score:
     """Score the share of the gold documents that are among the retrieved; with `every`, 1 for all of them, else 0.
 
     The target is a list of titles, or a map with `titles`. The output is a list of titles, of texts `Title | text` or
     of objects with a `title`, in lists of any depth, or a text with one of them a line. Case and spaces do not count.
+    The first `most` documents of the output count; with `squad` titles are compared by SQuAD's normalisation.
     """
     given = example.target.get("titles") if is_map(example.target) else example.target
     gold = list(dict.fromkeys(titles_of(given)))
     if not gold:
         raise ValueError(f"example '{example.id}': the target {_shown(example.target)} holds no titles")
-    got = {key for title in titles_of(output) for key in (_title(title), _title(_ITEM.sub("", title)))}
-    found = [title for title in gold if _title(title) in got]
-    missed = [title for title in gold if _title(title) not in got]
+    key = _squad_title if squad else _title
+    got = {key(each) for title in titles_of(output)[:most] for each in (title, _ITEM.sub("", title))}
+    found = [title for title in gold if key(title) in got]
+    missed = [title for title in gold if key(title) not in got]
     said = "; ".join(f"{what}: {', '.join(some)}" for what, some in (("Found", found), ("Missed", missed)) if some)
     return Score(float(not missed) if every else len(found) / len(gold), f"{said}.")
 
@@ -193,7 +210,7 @@ PURE: dict[str, Pure] = {
     "drop_f1": drop_f1,
     "recall": recall,
 }
-METRICS = (*PURE, "judge", "math", "constraints", "code_tests")  # all that a task may name
+METRICS = (*PURE, "judge", "math", "constraints", "code_tests", "papillon")  # all that a task may name
 
 
 def _targets(example: Example, output: Json) -> list[Json]:
@@ -261,6 +278,14 @@ def _difference(said: list[str], wanted: list[str]) -> tuple[list[str], list[str
 
 def _title(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _squad_title(text: str) -> str:
+    return normalised(_decomposed(text)) or _title(text)  # a title of marks or an article alone keeps them
+
+
+def _decomposed(value: Json) -> Json:
+    return unicodedata.normalize("NFD", as_text(value)) if not is_list(value) else value
 
 
 def _as_object(value: Json) -> Json:

@@ -29,15 +29,18 @@ from flowbot.workflow.value import Text, Type, Value, Whole, is_model
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 RUN_NAME = re.compile(r"^[\w-]([\w .-]{0,98}[\w-])?\Z")  # it names a folder
 METRIC_SETTINGS = {  # whose each one is
-    "rubric": "judge",
-    "scale": "judge",
-    "tolerance": "number",
-    "all": "recall",
-    "mode": "constraints",
-    "seconds": "code_tests",
-    "prompt": "code_tests",
+    "rubric": ("judge",),
+    "scale": ("judge",),
+    "tolerance": ("number",),
+    "all": ("recall",),
+    "most": ("recall",),
+    "squad": ("exact", "recall"),
+    "bars": ("drop_f1",),
+    "mode": ("constraints",),
+    "seconds": ("code_tests",),
+    "prompt": ("code_tests",),
 }
-_UNSAID = ("all", "mode", "seconds", "prompt")  # not written where they are not set: hashes of older tasks hold
+_UNSAID = ("all", "most", "squad", "bars", "mode", "seconds", "prompt")  # only where set: older hashes hold
 NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
@@ -181,7 +184,9 @@ class FolderSpec(Value):
 class MetricSpec(Value):
     """The metric by name: a built-in one or `module:function`; the rest are its settings.
 
-    `seconds` are of CPU for one program; `prompt` is the input field whose text a program completes.
+    `seconds` are of CPU for one program; `prompt` is the input field whose text a program completes. `most` are the
+    documents that count, `squad` compares by SQuAD's normalisation alone, and with `bars` an output may hold
+    alternatives as a target does.
     """
 
     name: Text
@@ -189,6 +194,9 @@ class MetricSpec(Value):
     tolerance: NonNegative | None = None
     scale: Whole | None = None
     all: Annotated[bool, Strict()] | None = None
+    most: Whole | None = None
+    squad: Annotated[bool, Strict()] | None = None
+    bars: Annotated[bool, Strict()] | None = None
     mode: Literal["loose_share", "strict_all", "loose_all"] | None = None
     seconds: Annotated[float, Strict(), Field(gt=0, le=1800)] | None = None
     prompt: Text | None = None
@@ -311,9 +319,9 @@ class Task(Value):
     @field_validator("metric")
     @classmethod
     def _settings_of_the_metric(cls, metric: MetricSpec) -> MetricSpec:
-        for key, owner in METRIC_SETTINGS.items():
-            if getattr(metric, key) is not None and metric.name != owner:
-                raise ValueError(f"the metric '{metric.name}' has no {key}; '{owner}' has: leave {key} out")
+        for key, owners in METRIC_SETTINGS.items():
+            if getattr(metric, key) is not None and metric.name not in owners:
+                raise ValueError(f"the metric '{metric.name}' has no {key}; '{owners[0]}' has: leave {key} out")
         return metric
 
     @model_validator(mode="after")

@@ -22,11 +22,12 @@ from flowbot.engine.trace import Trace
 from flowbot.errors import InputError
 from flowbot.names import nearest
 from flowbot.task.data import Example
-from flowbot.task.metrics import METRICS, PURE, Score, number, recall
+from flowbot.task.metrics import METRICS, PURE, Score, drop_f1, number, recall, squad_exact
 from flowbot.task.task import METRIC_SETTINGS, MetricSpec
 from flowbot.tools.metric_code import SECONDS, CodeTests
 from flowbot.tools.metric_constraints import Constraints
 from flowbot.tools.metric_math import MathAnswer
+from flowbot.tools.metric_pupa import Papillon
 from flowbot.workflow.fields import NUMBER, TEXT, Json
 
 Function = Callable[[Example, Json], "float | bool | Score | Any"]
@@ -67,19 +68,25 @@ def open_metric(spec: MetricSpec, folder: Path, judge_model: str) -> Metric:
             return Constraints(spec.mode or "loose_share")
         case "code_tests":
             return CodeTests(spec.seconds or SECONDS, spec.prompt)
+        case "papillon":
+            return Papillon(judge_model)
         case "number" if spec.tolerance is not None:
             return Wrapped(partial(number, tolerance=spec.tolerance))
-        case "recall" if spec.all is not None:
-            return Wrapped(partial(recall, every=spec.all))
+        case "recall":
+            return Wrapped(partial(recall, every=bool(spec.all), most=spec.most, squad=bool(spec.squad)))
+        case "exact" if spec.squad:
+            return Wrapped(squad_exact)
+        case "drop_f1" if spec.bars:
+            return Wrapped(partial(drop_f1, bars=True))
         case _:
             return Wrapped(PURE[spec.name])
 
 
 def _check_settings(spec: MetricSpec) -> None:
     """Refuse a setting of another metric: a task file says it with its line, a program here."""
-    for key, owner in METRIC_SETTINGS.items():
-        if getattr(spec, key) is not None and spec.name != owner:
-            raise InputError(f"the metric '{spec.name}' has no {key}; '{owner}' has", "metric", f"leave {key} out")
+    for key, owners in METRIC_SETTINGS.items():
+        if getattr(spec, key) is not None and spec.name not in owners:
+            raise InputError(f"the metric '{spec.name}' has no {key}; '{owners[0]}' has", "metric", f"leave {key} out")
 
 
 def _check_extra(name: str) -> None:

@@ -98,6 +98,8 @@ def test_a_slow_endpoint_is_a_failure() -> None:
         (Answer.error(402, "Insufficient balance"), "402"),
         (Answer.error(400, "bad request " + "x" * 1000), "400: bad request x{280}"),
         (Answer.error(429, "You exceeded your current quota", "insufficient_quota"), "quota"),
+        (Answer.error(429, "the budget is reached", x_should_retry="false"), "the budget is reached"),
+        (Answer.error(503, "closed for good", x_should_retry="false"), "closed for good"),
         (Answer(status=418, body="a teapot"), "418: a teapot"),
         (Answer(status=404, body=""), "404"),
     ],

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from flowbot.bench.arena import Arena, Solved, Tuned
 from flowbot.bench.flow import Room
 from flowbot.bench.methods.dspy_program import Guard, Names, example_of, model, program_of
-from flowbot.bench.methods.peer import SPARE, Peer, Wall, feedback, package, unstepped
+from flowbot.bench.methods.peer import SPARE, Peer, Wall, feedback, package, room_of, unstepped
 from flowbot.engine.ports import ToolReply
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
@@ -38,6 +39,18 @@ class Bench:
 
     peer: Peer
     names: Names
+    models: list[Any] = field(default_factory=list[Any])
+
+    def model(self, role: Literal["task", "meta"], **settings: Any) -> Any:
+        """Return DSPy's client of the task or the meta model, which is closed with the bench."""
+        name = self.arena.model if role == "task" else self.arena.meta
+        self.models.append(model(name, self.arena.task.models.of(role), self.arena.url, self.guard(), **settings))
+        return self.models[-1]
+
+    def close(self) -> None:
+        """Close the clients."""
+        for each in self.models:
+            each.close()
 
     @property
     def arena(self) -> Arena:
@@ -98,21 +111,22 @@ class Compiled:
     names: Names
     room: Room
     name: str
-    calls: dict[str, asyncio.AbstractEventLoop] = field(default_factory=dict[str, asyncio.AbstractEventLoop])
+    loop: asyncio.AbstractEventLoop | None = None
     pool: ThreadPoolExecutor | None = None
-    url: str = ""
+    models: dict[str, Any] = field(default_factory=dict[str, Any])  # by base URL, the latest last
 
     async def solve(self, example: Example, url: str) -> Solved:
         """Run the program on one example, in a thread."""
-        loop = asyncio.get_running_loop()
-        self.calls["loop"], self.url = loop, url
+        self.loop = asyncio.get_running_loop()
+        if url not in self.models:
+            self.models[url] = model(self.name, self.room.task.models.task, url, temperature=0.0)
         self.pool = self.pool or ThreadPoolExecutor(self.room.task.concurrency)
-        return await loop.run_in_executor(self.pool, self._solved, example, url)
+        return await self.loop.run_in_executor(self.pool, self._solved, example, url)
 
     def _solved(self, example: Example, url: str) -> Solved:
         inputs = {self.names.of[name]: value for name, value in example.inputs.items()}
         try:
-            with package("dspy").context(lm=model(self.name, url, temperature=0.0)):
+            with package("dspy").context(lm=self.models[url]):
                 found = self.module(**inputs)
             return Solved(self.room.start.output_type.fit(found.get(self.names.output)))
         except Misfit as misfit:
@@ -122,15 +136,19 @@ class Compiled:
 
     def use(self, name: str, args: Mapping[str, Json]) -> ToolReply:
         """Run a tool of the workflow, from the program's thread."""
-        return asyncio.run_coroutine_threadsafe(self._use(name, args), self.calls["loop"]).result()
+        assert self.loop is not None
+        return asyncio.run_coroutine_threadsafe(self._use(name, args), self.loop).result()
 
     async def _use(self, name: str, args: Mapping[str, Json]) -> ToolReply:
-        return await (await self.room.session(self.url)).use_tool(self.room.start, name, args, "test")
+        session = await self.room.session(next(reversed(self.models)))
+        return await session.use_tool(self.room.start, name, args, "test")
 
     async def close(self) -> None:
         """Close what the runs opened."""
         if self.pool is not None:
             self.pool.shutdown()
+        for each in self.models.values():
+            each.close()
         await self.room.close()
 
 
@@ -156,7 +174,7 @@ class Dspy:
         peer = Peer.of(arena)
         bench = Bench(peer, Names.in_workflow(arena.start))
         module = await peer.away(lambda: self._compiled(bench))
-        room = Room(arena.task, arena.folder, arena.start)
+        room = room_of(arena)
         program = Compiled(None, bench.names, room, arena.model)
         program.module = program_of(arena.start, bench.names, program.use)
         state = module.dump_state()
@@ -167,7 +185,7 @@ class Dspy:
     def _compiled(self, bench: Bench) -> Any:
         dspy, arena = package("dspy"), bench.arena
         student = program_of(arena.start, bench.names, bench.use)
-        with dspy.context(lm=model(arena.model, arena.url, bench.guard(), temperature=0.0)):
+        with contextlib.closing(bench), dspy.context(lm=bench.model("task", temperature=0.0)):
             try:
                 return self.optimise(bench, student)
             except Exception as error:
@@ -188,14 +206,16 @@ def evolve(bench: Bench, student: Any) -> Any:
 
     optimiser = dspy.GEPA(
         metric=metric,
-        reflection_lm=model(arena.meta, arena.url, bench.guard(), temperature=1.0),
+        reflection_lm=bench.model("meta", temperature=1.0),
         instruction_proposer=_proposer(bench),
         num_threads=arena.task.concurrency,
         seed=arena.seed,
         gepa_kwargs={"stop_callbacks": bench.peer.ended},
         **({"auto": "light"} if limit is None else {"max_metric_calls": max(1, SPARE * limit)}),
     )
-    return optimiser.compile(student, trainset=bench.examples(list(arena.train)), valset=bench.examples(list(arena.val)))
+    return optimiser.compile(
+        student, trainset=bench.examples(list(arena.train)), valset=bench.examples(list(arena.val))
+    )
 
 
 def _proposer(bench: Bench) -> Any:
@@ -207,7 +227,7 @@ def _proposer(bench: Bench) -> Any:
 
         def __call__(self, candidate: Any, reflective_dataset: Any, components_to_update: Any) -> Any:
             try:
-                return super().__call__(candidate, reflective_dataset, components_to_update)
+                return known.__call__(self, candidate, reflective_dataset, components_to_update)
             except Exception as error:
                 print(f"a proposal was lost: {error}")
                 return {name: candidate[name] for name in components_to_update}
@@ -226,7 +246,7 @@ class Plan:
 
 
 def runs_of(candidates: int, trials: int, size: int, calls: int) -> int:
-    """Return the runs of the program that a search with MIPROv2 takes, its proposals among them: DSPy's own estimate."""
+    """Return how many runs of the program MIPROv2 takes, its proposals counted as such: DSPy's own estimate."""
     small = size <= 50
     batches = trials * (size if small else 35) + (0 if small else (trials // 5 + 1) * size)
     return candidates * SETS + (ASKED + candidates * calls * 2) // calls + size + batches
@@ -274,7 +294,7 @@ def mipro(bench: Bench, student: Any) -> Any:
         compiled = {"num_trials": size.trials, "minibatch": len(val) > 50}
     optimiser = dspy.MIPROv2(
         metric=metric,
-        prompt_model=model(arena.meta, arena.url, bench.guard()),
+        prompt_model=bench.model("meta"),
         task_model=dspy.settings.lm,
         num_threads=arena.task.concurrency,
         max_errors=PATIENT,

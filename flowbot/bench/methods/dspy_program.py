@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flowbot.bench.methods.peer import KEY, at_wall, package
+from flowbot.bench.methods.peer import KEY, WAITS, at_wall, manner, package
 from flowbot.engine.ports import ToolReply
 from flowbot.task.data import Example
+from flowbot.task.task import ModelSpec
 from flowbot.workflow.fields import FieldType, Json, Misfit, is_list
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.prompt import spoken
@@ -19,7 +20,6 @@ from flowbot.workflow.value import literal, reference
 
 UseTool = Callable[[str, Mapping[str, Json]], ToolReply]  # runs a tool of the workflow, from any thread
 TAKEN = frozenset({"signature", "demos", "config", "lm", "prediction", "reasoning", "trajectory", "max_iters", "base"})
-WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds before a refused request is sent again: DSPy's own growth
 REASONING = {"temperature": 1.0, "max_tokens": 32_000}  # what DSPy asks for where a model thinks by itself
 
 
@@ -71,7 +71,9 @@ def predictor(call: Call, workflow: Workflow, names: Names, use: UseTool) -> Any
     dspy = package("dspy")
     kinds = {f"{step.id}.{name}": kind for step in workflow.steps for name, kind in step.gives.items()}
     kinds.update(workflow.inputs)
-    fields: dict[str, Any] = {names.of[source]: (python_type(kinds[source]), dspy.InputField()) for source in call.reads}
+    fields: dict[str, Any] = {
+        names.of[source]: (python_type(kinds[source]), dspy.InputField()) for source in call.reads
+    }
     for name, kind in call.gives.items():
         fields[names.of[f"{call.id}.{name}"]] = (python_type(kind), dspy.OutputField())
     signature = dspy.Signature(fields, spoken(call.prompt))
@@ -107,7 +109,7 @@ def _chain(workflow: Workflow, names: Names, use: UseTool) -> Any:
         """A chain: each step reads what is there, in order; a call asks the language model, a tool is run."""
 
         def __init__(self) -> None:
-            super().__init__()
+            dspy.Module.__init__(self)
             for step in workflow.calls:
                 setattr(self, f"{step.id}_call", predictor(step, workflow, names, use))
 
@@ -118,7 +120,9 @@ def _chain(workflow: Workflow, names: Names, use: UseTool) -> Any:
                 elif isinstance(step, Call):
                     read = {names.of[source]: values[names.of[source]] for source in step.reads}
                     found = getattr(self, f"{step.id}_call")(**read)
-                    values |= {names.of[f"{step.id}.{name}"]: found[names.of[f"{step.id}.{name}"]] for name in step.gives}
+                    values |= {
+                        names.of[f"{step.id}.{name}"]: found[names.of[f"{step.id}.{name}"]] for name in step.gives
+                    }
             return dspy.Prediction(**values)
 
     return Chain()
@@ -167,30 +171,38 @@ def example_of(example: Example, names: Names, kind: FieldType) -> Any:
     return made
 
 
-def model(name: str, url: str, guard: Guard | None = None, **settings: Any) -> Any:
-    """Return DSPy's client of a model at a base URL. With a guard it caches, and asks no more once the search is over."""
+def model(name: str, spec: ModelSpec, url: str, guard: Guard | None = None, **settings: Any) -> Any:
+    """Return DSPy's client of a model at a base URL, with the task's settings of it and others.
+
+    With a guard it caches, and stops once the search is over.
+    """
     dspy, kinds = package("dspy"), package("dspy.utils.exceptions")
+    lasting = (kinds.LMAuthError, kinds.LMBillingError, kinds.LMUnsupportedModelError)
     guard, cached = guard or Guard(), guard is not None
 
     class Model(dspy.LM):
         """DSPy's own client, but that it sends a refused request again here: not where nothing will be answered."""
 
         def __call__(self, *args: Any, **options: Any) -> Any:
-            for wait in (*WAITS, None):
+            sends = 0
+            while True:
                 guard.check()
                 try:
-                    return super().__call__(*args, **options)
+                    return dspy.LM.__call__(self, *args, **options)
                 except kinds.LMError as error:
-                    if at_wall(error) or (kinds.is_retryable_lm_error(error) and wait is None):
+                    again = kinds.is_retryable_lm_error(error) and not at_wall(error)
+                    if again and sends < len(WAITS):
+                        time.sleep(WAITS[sends])
+                        sends += 1
+                        continue
+                    if again or at_wall(error) or isinstance(error, lasting):
                         guard.refused(error)
-                        raise
-                    if not kinds.is_retryable_lm_error(error):
-                        raise
-                time.sleep(wait)
+                    raise
 
     at: dict[str, Any] = {"api_base": url, "api_key": KEY, "cache": cached, "num_retries": 0}
+    at |= {"timeout": spec.timeout, **manner(spec)}
     try:
-        return Model(f"openai/{name}", **at, **settings)
+        return Model(f"openai/{name}", max_tokens=spec.max_tokens, **at, **settings)
     except kinds.LMConfigurationError:
         return Model(f"openai/{name}", **at, **REASONING)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flowbot.bench.arena import Arena, Tuned
 from flowbot.bench.methods.induced import flow
-from flowbot.bench.methods.peer import KEY, SPARE, Peer, Wall, feedback, package
+from flowbot.bench.methods.peer import REFUSED, SPARE, Peer, Run, client_of, feedback, package
 from flowbot.engine.trace import Trace
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
@@ -18,7 +18,6 @@ from flowbot.workflow.graph import Workflow, WorkflowError
 
 USUAL = 150  # metric calls where no budget bounds them: the figure of the package's own first example
 Candidate = Mapping[str, str]  # instructions by step id
-Run = tuple[Trace | None, Score]
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Adapter:
     propose_new_texts: None = None  # the package's own proposal
 
     def evaluate(self, batch: Sequence[Example], candidate: Candidate, capture_traces: bool = False) -> Any:
-        """Return outputs, scores and traces of a candidate on examples. Raises `Wall`."""
+        """Return outputs, scores and traces of a candidate on examples."""
         made = package("gepa.core.adapter")
         runs = self._runs(batch, candidate)
         return made.EvaluationBatch(
@@ -82,9 +81,13 @@ class Reflection:
         """Return the reply to a prompt. Raises `Wall`."""
         self.peer.check()
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        bound = self.peer.arena.task.models.of("meta").max_tokens
+        told = {"max_tokens": bound} if bound else {}
         try:
-            reply = self.client.chat.completions.create(model=self.peer.arena.meta, messages=messages)
+            reply = self.client.chat.completions.create(model=self.peer.arena.meta, messages=messages, **told)
         except package("openai").OpenAIError as error:
+            if getattr(error, "status_code", 0) in REFUSED:
+                raise  # this proposal is lost, as the package has it
             raise self.peer.failed(error) from error
         return reply.choices[0].message.content or ""
 
@@ -121,27 +124,23 @@ def _seed(start: Workflow) -> dict[str, str]:
 
 
 def _evolved(peer: Peer) -> Candidate:
-    """Run the package; return the best candidate, the start where the budget did not pay for its measurement."""
+    """Run the package; return the candidate that is best on validation."""
     arena, seed = peer.arena, _seed(peer.arena.start)
     limit = peer.rollouts(lambda example: peer.wait(peer.run(arena.start, example)))
-    client = package("openai").OpenAI(base_url=arena.url, api_key=KEY)
-    try:
-        with client:
-            result = package("gepa").optimize(
-                seed_candidate=seed,
-                trainset=list(arena.train),
-                valset=list(arena.val),
-                adapter=Adapter(peer),
-                reflection_lm=Reflection(peer, client),
-                max_metric_calls=USUAL if limit is None else SPARE * limit,
-                stop_callbacks=peer.ended,
-                cache_evaluation=True,
-                raise_on_exception=False,
-                logger=Log(),
-                seed=arena.seed,
-            )
-    except Wall:
-        return seed
+    with client_of(arena.url, arena.task.models.of("meta")) as client:
+        result = package("gepa").optimize(
+            seed_candidate=seed,
+            trainset=list(arena.train),
+            valset=list(arena.val),
+            adapter=Adapter(peer),
+            reflection_lm=Reflection(peer, client),
+            max_metric_calls=USUAL if limit is None else SPARE * limit,
+            stop_callbacks=peer.ended,
+            cache_evaluation=True,
+            raise_on_exception=False,
+            logger=Log(),
+            seed=arena.seed,
+        )
     return result.best_candidate
 
 

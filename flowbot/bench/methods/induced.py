@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 
 from flowbot.bench.arena import Arena, Tuned
 from flowbot.bench.flow import Flow, Room
+from flowbot.engine.ports import EndpointError
 from flowbot.faces.induction import Result, run_induction
 from flowbot.faces.problem import read_problem
 from flowbot.faces.rundir import RunDir
 from flowbot.faces.start import bounded, direct
 from flowbot.money import Budget
+from flowbot.store.files import load_workflow
 from flowbot.task.task import BudgetSpec, RecipeSpec, Task
 from flowbot.workflow.document import write_workflow
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
+
+BEST, REFUSED = "best.yaml", "HTTP 429: the budget of"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,14 @@ class Induced:
         task = self.of(arena.task, arena.budget, arena.seed)
         splits, start = {"train": arena.train, "val": arena.val}, self.start(task, arena.start)
         problem = read_problem(task, arena.folder, splits, start=start, unsafe_code=arena.unsafe_code)
-        result = await run_induction(problem, RunDir(arena.scratch / "run"), arena.url)
+        run = arena.scratch / "run"
+        try:
+            result = await run_induction(problem, RunDir(run), arena.url)
+        except EndpointError as error:
+            if REFUSED not in str(error) or not (run / BEST).is_file():
+                raise
+            best = load_workflow(run / BEST)  # the meter's wall came before its own
+            return Tuned(flow(best, arena), write_workflow(best), note="ended at the meter's wall")
         return Tuned(flow(result.best, arena), write_workflow(result.best), note=said(result))
 
     def start(self, task: Task, start: Workflow) -> Workflow:

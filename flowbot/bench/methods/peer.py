@@ -8,21 +8,22 @@ import importlib
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flowbot.bench.arena import Arena
-from flowbot.bench.flow import Room
+from flowbot.bench.flow import Room, Scorer
 from flowbot.engine.forward import forward
 from flowbot.engine.ports import EndpointError
 from flowbot.engine.trace import Trace
-from flowbot.models.wire import Wire
 from flowbot.money import Usage
 from flowbot.store.session import RunSession
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
+from flowbot.task.task import ModelSpec
 from flowbot.workflow.fields import Json, Misfit, as_text
 from flowbot.workflow.graph import Workflow
 
@@ -31,7 +32,10 @@ REACHED = "budget_reached"  # the meter's code, and a part of what it says to pe
 KEY = "none"  # the meter needs none, and the clients want one
 SPARE = 10  # times the runs that the budget pays for: the wall ends a search, this a loop that costs nothing
 PROBES = 3  # examples that tell what a run of the program costs
-SENDS = 4  # of one request that is refused as one too many: what the peers' own clients do
+RESENDS = 8  # of a request that OpenAI's client sends again; it heeds the meter's word that this is in vain
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds before a request that came at a busy time is sent again
+REFUSED = (400, 413, 422)  # statuses that are about one request: the others will be answered
+Run = tuple[Trace | None, Score]
 STEPPED = ("call", "tool")  # the kinds of step that a program of calls in order can express
 
 
@@ -51,11 +55,30 @@ def package(name: str, **environment: str) -> Any:
     return importlib.import_module(name)
 
 
+def manner(spec: ModelSpec) -> dict[str, Any]:
+    """Return what the task's settings of a model put into every request to it."""
+    told = {"reasoning_effort": spec.reasoning_effort, "extra_body": dict(spec.extra_body)}
+    return {name: value for name, value in told.items() if value}
+
+
+def client_of(url: str, spec: ModelSpec) -> Any:
+    """Return OpenAI's client for a model at a base URL."""
+    client = package("openai").OpenAI(base_url=url, api_key=KEY, max_retries=RESENDS, timeout=spec.timeout)
+    if told := manner(spec):
+        client.chat.completions.create = partial(client.chat.completions.create, **told)
+    return client
+
+
 def unstepped(workflow: Workflow, name: str) -> str:
     """Say why a workflow is no plain program of calls and tool steps; empty where it is one."""
     if blocks := sorted({step.kind for step in workflow.steps if step.kind not in STEPPED}):
         return f"{name} has no form for steps of the kind {', '.join(blocks)}"
     return f"{name} cannot hold a step still (frozen)" if workflow.frozen_ids else ""
+
+
+def room_of(arena: Arena) -> Room:
+    """Return a room for the start's tools and models."""
+    return Room(arena.task, arena.folder, arena.start, arena.unsafe_code)
 
 
 @dataclass
@@ -75,7 +98,7 @@ class Peer:
     @classmethod
     def of(cls, arena: Arena) -> Peer:
         """Return the run of a package in the loop that runs now."""
-        return cls(arena, asyncio.get_running_loop(), Room(arena.task, arena.folder, arena.start))
+        return cls(arena, asyncio.get_running_loop(), room_of(arena))
 
     async def away(self, work: Callable[[], T]) -> T:
         """Run a package in a thread, with what it prints in `peer.log`; raise what broke, whatever it made of that."""
@@ -118,11 +141,11 @@ class Peer:
 
     def score(self, example: Example, output: Json) -> Score:
         """Return the metric's score of an output, from the package's thread."""
-        return self.wait(self._scored(example, output))
+        return self.wait(self._scored(self.arena.score(example, output)))
 
-    async def _scored(self, example: Example, output: Json) -> Score:
+    async def _scored(self, scoring: Awaitable[Score]) -> Score:
         try:
-            return await self.arena.score(example, output)
+            return await scoring
         except EndpointError as error:  # a judge that is not answered
             raise self.failed(error) from error
 
@@ -135,36 +158,40 @@ class Peer:
         return output, self.score(example, output)
 
     async def session(self) -> RunSession:
-        """Return the session for the search. It sends a refused request again as often as the peers' clients do."""
-        session = await self.room.session(self.arena.url)
-        for opened in session.models.values():
-            if isinstance(opened.model, Wire):
-                opened.model.patience = replace(opened.model.patience, busy_sends=SENDS)
-        return session
+        """Return the session for the search."""
+        return await self.room.session(self.arena.url)
 
-    async def run(self, workflow: Workflow, example: Example) -> tuple[Trace, Score]:
-        """Run a workflow on one example by FlowBot's engine; a failed run scores 0. Raises `Wall`."""
+    async def forward(self, workflow: Workflow, example: Example) -> Trace:
+        """Run a workflow on one example by FlowBot's engine. Raises `Wall`."""
         self.check()
         try:
-            trace = await forward(workflow, example, await self.session(), "peer")
+            return await forward(workflow, example, await self.session(), "peer")
         except EndpointError as error:
             raise self.failed(error) from error
-        score = Score(0.0, trace.error) if trace.error else await self._scored(example, trace.output)
-        return trace, score
 
-    async def runs(self, workflow: Workflow, examples: Sequence[Example]) -> list[tuple[Trace, Score]]:
-        """Run a workflow on examples, as many at once as the task allows. Raises `Wall`."""
+    async def run(self, workflow: Workflow, example: Example) -> tuple[Trace, Score]:
+        """Run a workflow on one example and score it, as its trace is; a failed run scores 0. Raises `Wall`."""
+        trace = await self.forward(workflow, example)
+        if trace.error:
+            return trace, Score(0.0, trace.error)
+        return trace, await self._scored(Scorer(self.room, self.arena.url).score(example, trace.output, trace))
+
+    async def runs(self, workflow: Workflow, examples: Sequence[Example]) -> list[Run]:
+        """Run a workflow on examples, as many at once as the task allows.
+
+        What the budget does not pay for any more has no trace and scores 0: so a workflow that the wall cuts short is
+        never overrated, and still wins where it is better even so.
+        """
         gate = asyncio.Semaphore(self.arena.task.concurrency)
 
-        async def one(example: Example) -> tuple[Trace, Score]:
+        async def one(example: Example) -> Run:
             async with gate:
-                return await self.run(workflow, example)
+                try:
+                    return await self.run(workflow, example)
+                except Wall as wall:
+                    return None, Score(0.0, str(wall))
 
-        found = await asyncio.gather(*(one(example) for example in examples), return_exceptions=True)
-        for each in found:
-            if isinstance(each, BaseException):
-                raise each
-        return [each for each in found if not isinstance(each, BaseException)]
+        return list(await asyncio.gather(*(one(example) for example in examples)))
 
     def rollouts(self, run: Callable[[Example], object]) -> int | None:
         """Return how many runs on one example the rest of the budget pays for, by what the first few cost.
@@ -228,6 +255,6 @@ def quiet(log: Path, work: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def _printing(file: Any) -> Iterator[None]:
+def _printing(file: Any) -> Generator[None]:
     with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         yield

@@ -11,8 +11,8 @@ from typing import Any
 
 from flowbot.bench.arena import Arena, Solved, Tuned
 from flowbot.bench.flow import Room
-from flowbot.bench.methods.peer import Peer, Wall, as_markdown, feedback, package, unstepped
-from flowbot.bench.methods.textgrad_graph import Graph, Ran
+from flowbot.bench.methods.peer import Peer, Wall, as_markdown, feedback, package, room_of, unstepped
+from flowbot.bench.methods.textgrad_graph import Graph, Ran, function
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 
@@ -36,11 +36,7 @@ class Compiled:
         """Run the program on one example, in a thread."""
         loop = asyncio.get_running_loop()
         if url not in self.graphs:
-
-            async def session() -> Any:
-                return await self.room.session(url)
-
-            self.graphs[url] = Graph(self.room.start, url, self.name, loop, session, self.prompts)
+            self.graphs[url] = Graph(self.room, url, self.name, loop, self.prompts)
         self.pool = self.pool or ThreadPoolExecutor(self.room.task.concurrency)
         return await loop.run_in_executor(self.pool, self._solved, self.graphs[url], example)
 
@@ -108,10 +104,7 @@ class Descent:
         """Return the loss of one example: a function of the output whose value is what the metric says."""
         ran = self.graph.run(example)
         score = self._judged(example, ran)
-        loss = package("textgrad.autograd.string_based_ops").StringBasedFunction(
-            lambda prediction: feedback(example, score), function_purpose=PURPOSE
-        )
-        return loss(inputs={"prediction": ran.variable})
+        return function(feedback(example, score), PURPOSE, {"prediction": ran.variable})
 
     def _judged(self, example: Example, ran: Ran) -> Score:
         return Score(0.0, ran.error) if ran.error else self.peer.score(example, ran.output)
@@ -161,12 +154,12 @@ class Textgrad:
         """Take steps until the budget is spent, and return the prompts that validation kept."""
         package("textgrad", TEXTGRAD_LOG_DIR=str(arena.scratch / "textgrad"))
         peer = Peer.of(arena)
-        graph = Graph(arena.start, arena.url, arena.model, peer.loop, peer.session, {}, peer, arena.meta)
+        graph = Graph(peer.room, arena.url, arena.model, peer.loop, peer=peer)
         try:
             prompts = await peer.away(lambda: Descent(peer, graph, graph.values()).run())
         finally:
             graph.close()
-        program = Compiled(prompts, Room(arena.task, arena.folder, arena.start), arena.model)
+        program = Compiled(prompts, room_of(arena), arena.model)
         return Tuned(program, as_markdown(prompts), ".md", "budget: reached" if peer.reached else "")
 
 

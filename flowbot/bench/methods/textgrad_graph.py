@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from flowbot.bench.methods.peer import KEY, SENDS, Peer, package
+from flowbot.bench.flow import Room
+from flowbot.bench.methods.peer import REFUSED, Peer, client_of, package
 from flowbot.engine.chat import Ask, form, sectioned
 from flowbot.engine.forward import forward
-from flowbot.engine.ports import EndpointError
-from flowbot.store.session import RunSession
 from flowbot.task.data import Example
 from flowbot.workflow.fields import TEXT, Json, Misfit, as_text
 from flowbot.workflow.graph import Workflow, build
@@ -24,6 +23,7 @@ ROLE = (
     "structured system prompt to a somewhat capable language model that specifies the behavior and strategies for the "
     "task; it is reused across inputs"
 )
+NONE = "(no reply: "  # how a text begins that stands for a reply that did not come
 QUERY = "query"  # the input under which a call with tools reads TextGrad's message
 
 
@@ -41,15 +41,18 @@ class Graph:
     """A workflow at a base URL. Prompts stand in the system message; the form of the answer in the query, where no
     update can lose it. With a peer it stops at the wall, caches, and has a critic: the model that goes backward."""
 
-    workflow: Workflow
+    room: Room
     url: str
     model: str
     loop: asyncio.AbstractEventLoop
-    session: Callable[[], Awaitable[RunSession]]
-    given: Mapping[str, str]
+    given: Mapping[str, str] = field(default_factory=dict[str, str])
     peer: Peer | None = None
-    meta: str = ""
     prompts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def workflow(self) -> Workflow:
+        """The workflow, with the prompts that it began with."""
+        return self.room.start
 
     def __post_init__(self) -> None:
         variable = package("textgrad").Variable
@@ -58,7 +61,7 @@ class Graph:
         for name, text in texts.items():
             role = f"{ROLE} (step '{name}' of a system of {len(texts)} calls)" if several else ROLE
             self.prompts[name] = variable(text, requires_grad=True, role_description=role)
-        if self.meta:
+        if self.peer is not None:
             package("textgrad").set_backward_engine(self.critic, override=True)
 
     def values(self) -> dict[str, str]:
@@ -71,24 +74,21 @@ class Graph:
             self.prompts[name].set_value(text)
 
     @cached_property
-    def client(self) -> Any:
-        """OpenAI's client, which does not ask again where the meter says that it is in vain."""
-        return package("openai").OpenAI(base_url=self.url, api_key=KEY, max_retries=SENDS)
-
-    @cached_property
     def critic(self) -> Any:
         """The engine of the meta model."""
-        return engine(self.client, self.meta, self.peer)
+        assert self.peer is not None
+        return engine(client_of(self.url, self.room.task.models.of("meta")), self.peer.arena.meta, self.peer)
 
     @cached_property
     def asked(self) -> Any:
         """The engine of the task model."""
-        return engine(self.client, self.model, self.peer)
+        return engine(client_of(self.url, self.room.task.models.task), self.model, self.peer)
 
     def close(self) -> None:
         """Close the connections."""
-        if "client" in vars(self):
-            self.client.close()
+        for name in ("critic", "asked"):
+            if name in vars(self):
+                vars(self)[name].client.close()
 
     def run(self, example: Example) -> Ran:
         """Run the workflow on one example, from a thread."""
@@ -111,6 +111,8 @@ class Graph:
         """Ask the model for one step; its reply is a node, and so is each field that is read from it."""
         ask = Ask("", [(source, values[source]) for source in step.reads], step.gives)
         reply = self._reply(step, ask, {source: nodes[source] for source in step.reads})
+        if reply.value.startswith(NONE):
+            raise Failed(f"step '{step.id}' failed {reply.value}", reply)
         try:
             found = ask.parse(reply.value)
         except Misfit as misfit:
@@ -118,7 +120,7 @@ class Graph:
         for name, value in found.items():
             source = f"{step.id}.{name}"
             whole = ask.plain or source not in self.read
-            values[source], nodes[source] = value, reply if whole else self._part(reply, name, as_text(value))
+            values[source], nodes[source] = value, reply if whole else part(reply, name, as_text(value))
         return reply
 
     @cached_property
@@ -142,20 +144,15 @@ class Graph:
         call = ops.FormattedLLMCall(mine, format_string=written, fields=dict.fromkeys(keys), system_prompt=prompt)
         return call(inputs=keys, response_role_description=f"reply of step '{step.id}'")
 
-    def _part(self, reply: Any, name: str, text: str) -> Any:
-        function = package("textgrad.autograd.string_based_ops").StringBasedFunction
-        return function(lambda reply: text, f"Takes the field '{name}' from a reply.")(inputs={"reply": reply})
-
     def _tool(self, step: ToolStep, values: dict[str, Json], nodes: dict[str, Any]) -> Any:
         """Run a tool as a function of the nodes that its arguments come from."""
         sources = {name: source for name, value in step.args.items() if (source := reference(value)) is not None}
         args = {name: values[sources[name]] if name in sources else literal(v) for name, v in step.args.items()}
         (field_name, kind), spec = next(iter(step.gives.items())), self.workflow.tools[step.tool]
         reply = asyncio.run_coroutine_threadsafe(self._use(step.tool, args), self.loop).result()
-        function = package("textgrad.autograd.string_based_ops").StringBasedFunction
         told = f"error: {reply.failure}" if reply.failure else as_text(reply.value)
         read = {name: nodes[source] for name, source in sources.items()}
-        node = function(lambda **read: told, f"The tool '{step.tool}'. {spec.about}")(inputs=read)
+        node = function(told, f"The tool '{step.tool}'. {spec.about}", read)
         try:
             if reply.failure:
                 raise Misfit(reply.failure)
@@ -166,7 +163,21 @@ class Graph:
         return node
 
     async def _use(self, name: str, args: Mapping[str, Json]) -> Any:
-        return await (await self.session()).use_tool(self.workflow, name, args, "peer")
+        return await (await self.room.session(self.url)).use_tool(self.workflow, name, args, "peer")
+
+
+def function(value: str, purpose: str, read: Mapping[str, Any]) -> Any:
+    """Return a value as a node: what a function with a purpose made of the nodes that it read."""
+
+    def known(**read: Any) -> str:
+        return value
+
+    return package("textgrad.autograd.string_based_ops").StringBasedFunction(known, purpose)(inputs=dict(read))
+
+
+def part(reply: Any, name: str, text: str) -> Any:
+    """Return one field of a reply as a node."""
+    return function(text, f"Takes the field '{name}' from a reply.", {"reply": reply})
 
 
 class Failed(Exception):
@@ -198,11 +209,13 @@ def engine(client: Any, name: str, peer: Peer | None) -> Any:
             try:
                 return self._generate_from_single_prompt(content, system_prompt=system_prompt, **settings) or ""
             except broken as error:
+                if getattr(error, "status_code", 0) in REFUSED:
+                    return f"{NONE}{error})"
                 raise (peer.failed(error) if peer else error) from error
 
         def _save_cache(self, prompt: str, response: str) -> None:
             if peer is not None:  # the test asks afresh
-                super()._save_cache(prompt, response)
+                known._save_cache(self, prompt, response)
 
     return Engine()
 
@@ -247,13 +260,9 @@ class Tooled:
             steps=[step],
             output=f"{step.id}.{next(iter(step.gives))}",
         )
+        example = Example(QUERY, {QUERY: query})
         if peer is not None:
-            peer.check()
-        try:
-            trace = await forward(alone, Example(QUERY, {QUERY: query}), await self.graph.session(), "peer")
-        except EndpointError as error:
-            raise (peer.failed(error) if peer else error) from error
-        gives = trace.steps[0].gives
-        return f"(no reply: {trace.error})" if trace.error else Ask("", (), step.gives).written(gives)
-
-
+            trace = await peer.forward(alone, example)
+        else:
+            trace = await forward(alone, example, await self.graph.room.session(self.graph.url), "test")
+        return f"{NONE}{trace.error})" if trace.error else Ask("", (), step.gives).written(trace.steps[0].gives)

@@ -51,7 +51,7 @@ def listed(as_json: bool) -> None:
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Benchmarks and seeds at a time.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and what it may cost.")
 @unsafe_option
-def run(names: tuple[str, ...], **given: Any) -> None:
+def run(names: tuple[str, ...], seeds: int, **given: Any) -> None:
     """Run methods on benchmarks, each a NAME of the catalogue or a task file.
 
     Each run is a process of its own; all their calls go through one meter, which counts them and ends each search at
@@ -62,7 +62,7 @@ def run(names: tuple[str, ...], **given: Any) -> None:
     from flowbot.faces.loop import start_loop
     from flowbot.faces.tables import show
 
-    settings = Settings(names=names, **given)
+    settings = Settings(names=names, seeds=range(seeds), **given)
     if settings.dry_run:
         for table in planned(settings):
             show(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from flowbot.models.scripted.faults import SAY
 from flowbot.models.scripted.orders import OUTPUT, notes_in
@@ -33,14 +33,14 @@ def loss_gradient(told: Told, writer: Writer) -> Json:
         return {"critique": VAGUE}
     said = [FREE] if TRAP.search(told.get("instruction", "")) else []
     before = notes_in(told.get("what it read", ""))
-    for number in _lacking(writer, before.order if before else "", expected, given or []):
+    for number in lacking(writer, before.order if before else "", expected, given or []):
         here = before is not None and writer.stage(number) >= len(before.done)
         said.append(f"{HERE if here else BEFORE}{writer.line(number)}")
     return {"critique": " ".join(said) or KEEP}
 
 
-def _lacking(writer: Writer, order: str, expected: list[str], given: list[str]) -> list[int]:
-    """Return the conventions whose marks are expected, right and not given."""
+def lacking(writer: Writer, order: str, expected: Sequence[str], given: Sequence[str]) -> list[int]:
+    """Return the conventions whose marks are expected, right and not given; an empty order may be any."""
     if not isinstance(writer.trade, Conventions):
         return []
     concerned = writer.trade.concerned(order) if order else range(len(writer.trade.all))

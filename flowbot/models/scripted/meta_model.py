@@ -45,11 +45,10 @@ class MetaModel:
         """Return the text of the reply to a meta request; it depends on the request alone."""
         asked = "\n".join(str(message["content"]) for message in request.messages)
         key = f"{request.purpose}|{request.draw}|{asked}"
-        if draw(self.seed, "garbage", key) < self.garbage:
-            text = pick(OFF_TOPIC, self.seed, "off topic", key)
-            formed = request.schema is not None and draw(self.seed, "formed", key) < 0.5
+        if (text := self.useless(key)) is not None:
+            formed = request.schema is not None and self.formed(key)
             return json.dumps(nonsense(request.schema, text, key)) if formed else text
-        writer = Writer(self.trade, self.planted, self.solution, self.seed, self.skill, key)
+        writer = self.writer(key)
         told = sections(str(request.messages[1]["content"]))
         properties: Any = (request.schema or {}).get("properties", {})
         match request.purpose:
@@ -64,6 +63,20 @@ class MetaModel:
             case _:
                 found = nonsense(request.schema, "I do not know.", key)
         return json.dumps(found, ensure_ascii=False)
+
+    def useless(self, key: str) -> str | None:
+        """Return, with the chance of garbage, a text that says nothing; None where the reply to this key has use."""
+        if draw(self.seed, "garbage", key) >= self.garbage:
+            return None
+        return pick(OFF_TOPIC, self.seed, "off topic", key)
+
+    def formed(self, key: str) -> bool:
+        """Tell whether a useless reply keeps to the form: half of them do."""
+        return draw(self.seed, "formed", key) < 0.5
+
+    def writer(self, key: str) -> Writer:
+        """Return what writes the reply to this key."""
+        return Writer(self.trade, self.planted, self.solution, self.seed, self.skill, key)
 
     def verdict(self, told: Mapping[str, str], writer: Writer) -> Json:
         """Return the verdict on a failure."""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from flowbot.engine.ports import Reply, Request, ToolWords
 from flowbot.models.body import IN_WORDS
+from flowbot.models.scripted.dialects import answer
 from flowbot.models.scripted.gradients import GRADIENTS
 from flowbot.models.scripted.world import META, MODEL, World
 from flowbot.workflow.fields import Json, is_list, is_map
@@ -93,7 +94,7 @@ def application(world: World, latency: float = 0.0) -> web.Application:
             return web.json_response(told, status=400)
         if latency:
             await asyncio.sleep(latency)
-        return web.json_response(body_of(asked.model, world.answer(asked)))
+        return web.json_response(body_of(asked.model, answer(world, asked)))
 
     async def models(request: web.Request) -> web.Response:
         names = [name.partition(":")[2] for name in (MODEL, META)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from flowbot.engine.flat import flatten
-from flowbot.engine.ports import Reply, Request
+from flowbot.engine.ports import Reply, Request, ToolCall
 from flowbot.errors import InputError
 from flowbot.models.scripted.faults import FAULTS, MARKS, Fault, Planted, Steps
 from flowbot.models.scripted.meta_model import MetaModel
@@ -84,11 +84,15 @@ class World:
             text, calls = self.task_model.reply(request)
         else:
             text, calls = self.meta_model.reply(request), ()
+        return self.replied(request, text, calls)
+
+    def replied(self, request: Request, text: str, calls: Sequence[ToolCall] = ()) -> Reply:
+        """Return a text, or the tools that are called, as the reply to a request, with what it costs."""
         given = sum(len(message["content"]) for message in request.messages) // TOKEN + 1
         taken = (len(text) + sum(len(call.arguments) for call in calls)) // TOKEN + 1
         usd = None if self.price is None else self.price.of(given, taken)
         mode = "text" if request.schema is None else "schema"
-        return Reply(text, Usage(1, given, taken, usd=usd), mode=mode, calls=calls)
+        return Reply(text, Usage(1, given, taken, usd=usd), mode=mode, calls=tuple(calls))
 
     # ------------------------------------------------------------------ the task
 

@@ -1,0 +1,191 @@
+"""flowbot bench run: methods on the same task behind one meter, with records that stay."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import pytest
+
+from flowbot.bench.records import Record
+from tests.commands import begin, finish
+from tests.fitting import fitting
+from tests.servers import Answer, Body, Server, serving
+
+pytestmark = pytest.mark.slow
+
+TASK = """
+flowbot: 1
+name: capitals
+description: Name the capital of the country.
+inputs: {country: text}
+output: {capital: text}
+metric: exact
+data: {train: train.jsonl, val: val.jsonl, test: test.jsonl}
+models: {task: "vllm:small", meta: "vllm:large"}
+recipe: {name: race, iterations: 1}
+"""
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    for split in ("train", "val", "test"):
+        rows = [{"id": f"{split}{n}", "country": f"{split} {n}", "capital": "Rome"} for n in range(6)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (tmp_path / "task.yaml").write_text(TASK, "utf-8")
+    return tmp_path / "task.yaml"
+
+
+@pytest.fixture
+def server() -> Generator[Server]:
+    with serving(fitting("Rome")) as found:
+        yield found
+
+
+def bench(task: Path, server: Server, *more: str | Path, methods: str = "start,paper,vote") -> tuple[int, str, str]:
+    out = task.parent / "out"
+    arguments: Sequence[str | Path] = (
+        "bench",
+        "run",
+        task,
+        "--base-url",
+        server.url,
+        "--out",
+        out,
+        "--methods",
+        methods,
+    )
+    return finish(begin(*arguments, *more), 120)
+
+
+def records(task: Path) -> list[Record]:
+    files = sorted((task.parent / "out" / "records").iterdir())
+    return [Record.model_validate_json(file.read_text("utf-8")) for file in files]
+
+
+def test_all_methods_have_records_on_the_same_test_items(task: Path, server: Server) -> None:
+    code, out, err = bench(task, server, "--seeds", "2", "--budget-calls", "60", methods="start,paper,race,vote")
+    assert code == 0, err
+    found = records(task)
+    assert {(each.method, each.seed) for each in found} == {
+        (method, seed) for method in ("start", "paper", "race", "vote") for seed in (0, 1)
+    }
+    assert all(each.scores == {f"test{n}": 1.0 for n in range(6)} for each in found)
+    assert all(each.search.calls <= 60 and not each.missing for each in found)
+    assert all(each.test.calls >= 6 and each.cpu > 0 and each.wall > 0 for each in found)
+    assert {each.method for each in found if not each.search.calls} == {"start", "vote"}
+    assert "100.0 %" in out
+    assert (task.parent / "out" / "report.md").is_file()
+    programs = sorted(file.parent.name for file in (task.parent / "out" / "runs").glob("*/program.yaml"))
+    assert len(programs) == 8
+
+
+def test_what_has_a_record_is_not_run_again(task: Path, server: Server) -> None:
+    assert bench(task, server, "--seeds", "1", methods="start")[0] == 0
+    asked = len(server.requests)
+    code, _, err = bench(task, server, "--seeds", "1", methods="start")
+    assert (code, len(server.requests)) == (0, asked), err
+    code, _, err = bench(task, server, "--seeds", "2", methods="start")
+    assert (code, len(server.requests)) == (0, asked + 6), err
+    code, _, err = bench(task, server, "--seeds", "2", "--budget-calls", "5", methods="start")
+    assert code == 2
+    assert "its records were made with another budget give another --out" in " ".join(err.split())
+
+
+def test_the_wall_is_the_same_for_all_and_the_test_is_not_bounded(task: Path, server: Server) -> None:
+    code, _, err = bench(task, server, "--seeds", "1", "--budget-calls", "3", methods="single,paper,race")
+    assert code == 0, err
+    for each in records(task):
+        assert each.search.calls <= 3
+        assert len(each.scores) == 6
+        assert each.test.calls >= 6
+
+
+def test_time_that_is_up_ends_a_search(task: Path) -> None:
+    def slow(body: Body, index: int) -> Answer:
+        answer = fitting("Rome")(body, index)
+        return Answer(answer.text, json=answer.json, latency=0.2)
+
+    with serving(slow) as server:
+        code, _, err = bench(task, server, "--seeds", "1", "--max-seconds", "3", "--concurrency", "1", methods="paper")
+    assert code == 0, err
+    (record,) = records(task)
+    assert record.wall < 30
+    assert record.scores
+
+
+def test_a_planted_world_is_repaired_by_race_and_not_by_the_start(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "flowbot.models.scripted",
+        "--fault",
+        "missing_instruction",
+        "--write",
+        str(tmp_path),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as world:
+        try:
+            assert world.stdout is not None
+            url = world.stdout.readline().strip()
+            arguments = ["bench", "run", tmp_path / "task.yaml", "--base-url", url, "--out", tmp_path / "out"]
+            arguments += ["--methods", "start,race", "--seeds", "1", "--budget-calls", "1500", "--limit-test", "40"]
+            code, _, err = finish(begin(*arguments), 120)
+        finally:
+            world.kill()
+    assert code == 0, err
+    means = {each.method: each.mean for each in records(tmp_path / "task.yaml")}
+    assert means["race"] >= means["start"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--methods", "rase"], "unknown method 'rase'; did you mean 'race'?"),
+        (["--protocol", "paper"], "is none of the paper's benchmarks"),
+        (["--answer", "x=y"], "must be NAME=PROVIDER:NAME"),
+        (["--answer", "openai:x=vllm:y"], "the benchmark names no model 'openai:x' beside its task model (none)"),
+        (["--seeds", "0"], "0 is not in the range"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_asked(
+    task: Path, server: Server, more: Sequence[str], said: str
+) -> None:
+    code, _, err = bench(task, server, *more, methods="start")
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert not server.requests
+
+
+def test_unknown_names_and_money_without_a_price(task: Path, server: Server) -> None:
+    code, _, err = finish(begin("bench", "run", "gsm9k", "--out", task.parent / "out"))
+    assert code == 2
+    assert "unknown benchmark 'gsm9k'; did you mean 'gsm8k'?" in " ".join(err.split())
+    priced = task.read_text("utf-8").replace("vllm:small", "openai:nobody-knows-it")
+    task.write_text(priced, "utf-8")
+    code, _, err = bench(task, server, "--budget-usd", "1", methods="start")
+    assert code == 2
+    assert "the price of openai:nobody-knows-it is not known" in " ".join(err.split())
+
+
+def test_a_dry_run_asks_nobody_and_says_what_it_takes(task: Path, server: Server) -> None:
+    code, out, err = bench(task, server, "--dry-run", "--budget-calls", "500", methods="start,single,paper,race,gepa")
+    assert (code, len(server.requests)) == (0, 0), err
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert " to " in lines["race"]
+    assert " to " in lines["paper"]
+    assert "at most 500" in lines["gepa"]
+    assert not (task.parent / "out").exists()
+
+
+def test_the_list_names_ten_benchmarks_and_the_methods() -> None:
+    code, out, _ = finish(begin("bench", "list", "--json"))
+    assert code == 0
+    assert len([json.loads(line) for line in out.splitlines()]) == 10
+    code, out, _ = finish(begin("bench", "list"))
+    assert {"gsm8k", "hotpotqa-search", "race", "mipro"} <= {
+        line.split()[0] for line in out.splitlines() if line.strip()
+    }
