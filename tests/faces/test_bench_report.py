@@ -6,6 +6,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from flowbot.bench.findings import find
 from flowbot.bench.records import Bounds, Paid, Record
 from flowbot.bench.report import markdown, read_records, sheets, show_tables, tables
+from flowbot.bench.statistics import Difference
 from flowbot.errors import InputError
 from flowbot.faces import cli as command_line
 from flowbot.faces.cli.bench_report import command
@@ -99,6 +101,21 @@ def test_a_method_against_the_reference() -> None:
     assert cells(found, "gepa")[""] == "tied"
     other = table(grid(), "sealed test", against="single")
     assert (cells(other, "race")[""], cells(other, "race")["gain"]) == ("better", "+60.0")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "holm", "verdict"),
+    [
+        (0.01, 0.2, 0.05, "better"),
+        (-0.2, -0.01, 0.01, "worse"),
+        (0.01, 0.2, 0.051, "tied"),  # these programs on other items
+        (-0.01, 0.2, 0.001, "tied"),  # other searches
+    ],
+)
+def test_better_and_worse_need_both_tests(low: float, high: float, holm: float, verdict: str) -> None:
+    entry = find(grid()).boards[0].entries[-1]
+    gap = Difference((low + high) / 2, low, high, 3, 60, 0.9, holm / 2)
+    assert replace(entry, against=gap, holm=holm).verdict == verdict
 
 
 def test_costs_are_of_one_search_and_of_one_example() -> None:
@@ -192,9 +209,9 @@ def test_scores_that_are_no_fractions() -> None:
 
 PLAIN = """routing: sealed test of 20 items, 1 seed; gain over race in points
   method   score  95 % interval          gain    its interval  P(gain > 0)   Holm p
-  race    80.0 %   60.9 to 95.2
-  gepa    75.0 %   54.5 to 93.8   tied   -5.0   -16.7 to +0.0        0.183    1.000
-  single  20.0 %    4.5 to 39.3  worse  -60.0  -81.8 to -37.5      < 0.001  < 0.001
+  race    80.0 %   60.0 to 95.7
+  gepa    75.0 %   53.8 to 93.8   tied   -5.0   -16.7 to +0.0        0.183    1.000
+  single  20.0 %    4.3 to 38.9  worse  -60.0  -81.8 to -38.1      < 0.001  < 0.001
 
 """
 

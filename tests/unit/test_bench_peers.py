@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from flowbot.bench.arena import Arena
-from flowbot.bench.methods.dspy import Plan, plan, runs_of, trials_for
+from flowbot.bench.methods.dspy_plan import Plan, plan, runs_of, trials_for
 from flowbot.bench.methods.dspy_program import Names, label, python_type
 from flowbot.bench.methods.gepa import METHODS as GEPA
 from flowbot.bench.methods.peer import Wall, affordable, as_markdown, at_wall, feedback, unstepped
@@ -67,6 +67,7 @@ def test_budgets_pay_for_runs_by_the_bound_that_is_met_first():
 def test_mipro_takes_the_dearest_preset_that_the_budget_pays_for():
     assert plan(None, 100, 1) == Plan("light")
     assert plan(10**6, 300, 1) == Plan("heavy")
+    assert Plan("light").runs(300, 2) == runs_of(6, trials_for(6, 2), 100, 2)
     light = runs_of(6, trials_for(6, 1), 100, 1)
     assert plan(light, 100, 1) == Plan("light")
     medium = runs_of(12, trials_for(12, 1), 300, 1)
@@ -77,12 +78,12 @@ def test_mipro_takes_the_dearest_preset_that_the_budget_pays_for():
 @pytest.mark.parametrize("calls", [1, 3])
 def test_below_light_mipro_is_sized_to_the_budget(limit: int, calls: int):
     found = plan(limit, 100, calls)
-    if found.auto is None and found.candidates > 3:
+    if not found.auto and found.candidates > 3:
         assert found.size >= 10
-    if found.auto is None and found.size != 10:
+    if not found.auto and found.size != 10:
         assert runs_of(found.candidates, found.trials, found.size, calls) <= limit
         assert runs_of(found.candidates, found.trials, found.size + 1, calls) > limit or found.size == 100
-    assert found.trials == (trials_for(found.candidates, calls) if found.auto is None else 0)
+    assert found.trials == (trials_for(found.candidates, calls) if not found.auto else 0)
 
 
 def test_mipro_recommends_trials_as_dspy_does():

@@ -115,6 +115,12 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     assert differ.high - differ.low > 2.5 * (alike.high - alike.low)
 
 
+def test_one_seed_fewer_is_drawn_than_there_are() -> None:
+    """Three of four: the lowest is drawn thrice in 1 of 64, so the interval begins at twice the lowest and the next."""
+    found = mean({seed: {"a": float(seed)} for seed in range(4)})
+    assert (found.low, found.high) == pytest.approx((1 / 3, 3 - 1 / 3))
+
+
 def test_means_of_seeds_count_alike_whatever_their_items() -> None:
     assert mean({0: {"a": 1.0}, 1: {"a": 0.0, "b": 0.0, "c": 0.0}}).value == 0.5
 

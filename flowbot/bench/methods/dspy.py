@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from flowbot.bench.arena import Arena, Solved, Tuned
 from flowbot.bench.flow import Room
+from flowbot.bench.methods.dspy_plan import SMALL, Plan, plan
 from flowbot.bench.methods.dspy_program import Guard, Names, example_of, model, program_of
 from flowbot.bench.methods.peer import SPARE, Peer, Wall, feedback, package, room_of, unstepped
 from flowbot.engine.ports import ToolReply
@@ -21,12 +21,7 @@ from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json, Misfit
 
 PATIENT = 10**6  # errors of examples that DSPy bears: each is that example's failure
-PRESETS = ("heavy", "medium", "light")  # of both optimisers, the dearest first
-LIGHT = 6  # candidates of the preset `light`
-FEWEST = 3  # candidates: the start, labelled and bootstrapped demos
-LEAST = 10  # validation examples that a smaller search is measured on, where there are so many
-SETS = 5  # examples that a set of demos is bootstrapped from, as DSPy estimates it
-ASKED = 20  # requests of MIPROv2's proposals that are not per candidate: data summary, program
+HALF = 0.5  # of the budget: what a larger search follows a smaller one below
 
 
 class Stopped(RuntimeError):
@@ -235,63 +230,40 @@ def _proposer(bench: Bench) -> Any:
     return Proposer()
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The size of a search with MIPROv2: a preset, or candidates, trials and validation examples."""
-
-    auto: str | None
-    candidates: int = 0
-    trials: int = 0
-    size: int = 0
-
-
-def runs_of(candidates: int, trials: int, size: int, calls: int) -> int:
-    """Return how many runs of the program MIPROv2 takes, its proposals counted as such: DSPy's own estimate."""
-    small = size <= 50
-    batches = trials * (size if small else 35) + (0 if small else (trials // 5 + 1) * size)
-    return candidates * SETS + (ASKED + candidates * calls * 2) // calls + size + batches
-
-
-def trials_for(candidates: int, calls: int) -> int:
-    """Return the trials that DSPy recommends for so many candidates of so many predictors, with demos."""
-    return int(max(2 * 2 * calls * math.log2(candidates), 1.5 * candidates))
-
-
-def plan(limit: int | None, examples: int, calls: int) -> Plan:
-    """Return the dearest preset that so many runs of the program pay for, else a smaller search than `light`.
-
-    That has as many validation examples as it can, and gives up candidates where these would be fewer than ten.
-    """
-    if limit is None:
-        return Plan("light")
-    for auto in PRESETS:
-        n, most = {"heavy": (18, 1000), "medium": (12, 300), "light": (LIGHT, 100)}[auto]
-        if runs_of(n, trials_for(n, calls), min(examples, most), calls) <= limit:
-            return Plan(auto)
-    for n in range(LIGHT, FEWEST - 1, -1):
-        trials = trials_for(n, calls)
-        sizes = [size for size in range(1, min(examples, 100) + 1) if runs_of(n, trials, size, calls) <= limit]
-        if sizes and (sizes[-1] >= min(LEAST, examples) or n == FEWEST):
-            return Plan(None, n, trials, sizes[-1])
-    return Plan(None, FEWEST, trials_for(FEWEST, calls), min(LEAST, examples))
-
-
 def mipro(bench: Bench, student: Any) -> Any:
-    """Run `dspy.MIPROv2` at its settings, with bootstrapped and labelled demos, in a size that the budget pays for."""
+    """Run `dspy.MIPROv2` in a size that the budget pays for, and in a larger one where that left most of it.
+
+    DSPy's cache answers what is asked again, so a search may take much less than DSPy's own estimate, by which it is
+    sized; the larger one finds in the cache what both ask.
+    """
+    examples, calls = len(bench.arena.val), len(student.predictors())
+    size = plan(bench.rollouts(student), examples, calls)
+    found = propose(bench, student, size)
+    while (share := bench.peer.share()) and share < HALF and not bench.peer.over:
+        larger = plan(int(size.runs(examples, calls) * (1 - share) / share), examples, calls)
+        if larger.runs(examples, calls) <= size.runs(examples, calls):
+            break
+        print(f"a larger search: {larger}")
+        again, size = propose(bench, student, larger), larger
+        found = found if bench.peer.over else again
+    return found
+
+
+def propose(bench: Bench, student: Any, size: Plan) -> Any:
+    """Run `dspy.MIPROv2` once, at its settings, with bootstrapped and labelled demos."""
     dspy, arena = package("dspy"), bench.arena
-    size = plan(bench.rollouts(student), len(arena.val), len(student.predictors()))
 
     def metric(gold: Any, pred: Any, trace: Any = None) -> Any:
         value = bench.judged(gold, pred).value
         return value if trace is None else value >= 1  # a demo must be right: the form that DSPy's tutorials have
 
     val, trained = list(arena.val), bench.examples(list(arena.train))
-    told: dict[str, Any] = {"auto": size.auto}
+    told: dict[str, Any] = {"auto": size.auto or None}
     compiled: dict[str, Any] = {}
-    if size.auto is None:
+    if not size.auto:
         val = bench.peer.sample(val, size.size)
         told["num_candidates"] = size.candidates
-        compiled = {"num_trials": size.trials, "minibatch": len(val) > 50}
+        compiled = {"num_trials": size.trials, "minibatch": len(val) > SMALL}
     optimiser = dspy.MIPROv2(
         metric=metric,
         prompt_model=bench.model("meta"),

@@ -205,6 +205,12 @@ class Peer:
                 run(example)
         return affordable(self.arena, before, self.wait(_asked(self.arena)), len(examples))
 
+    def share(self) -> float | None:
+        """Return how much of the budget is spent, as a share of the bound that is nearest; None without a bound."""
+        used, budget = self.wait(_asked(self.arena)), self.arena.budget
+        bounds = ((budget.calls, used.calls), (budget.tokens, used.tokens), (budget.usd, used.usd))
+        return max((gone / allowed for allowed, gone in bounds if allowed and gone is not None), default=None)
+
     def sample(self, examples: Sequence[Example], size: int) -> list[Example]:
         """Return a sample of examples in their order, drawn by the seed; all where there are no more."""
         if len(examples) <= size:

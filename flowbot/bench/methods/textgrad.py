@@ -75,7 +75,9 @@ class Descent:
             self.mean = self._mean(val)
             for _, batch in zip(range(most), batches(arena.train, arena.seed), strict=False):
                 if self.mean >= 1:
-                    break
+                    if len(val) == len(arena.val):
+                        break
+                    val, self.mean = list(arena.val), self._mean(arena.val)  # the sample tells nothing any more
                 self._step(batch, val)
         except Wall as wall:
             print(f"the budget is spent: {wall}")
