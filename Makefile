@@ -41,6 +41,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/sandbox.py
+	$(BIN)/python benchmarks/metering.py --short
 	$(BIN)/python benchmarks/search.py --short
 
 bench-search: $(VENV)/dev.stamp  # LONG=1: hours rather than minutes

@@ -61,8 +61,8 @@ class Arena:
     `start` is the workflow that all begin from, its model set. `url` is the base URL of an OpenAI-compatible endpoint
     that answers the models `model` and `meta` (the names in the body of a request; any key will do) until the budget
     is spent, and then refuses with 429 and the code `budget_reached`. `score` is the task's metric for an output
-    (what it asks a judge is counted too); `spent` asks the meter what has gone so far. `scratch` is a folder of its own.
-    `done` has the methods that ran before this one, by name. `unsafe_code` runs programs without a sandbox.
+    (what it asks a judge is counted too); `spent` asks the meter what has gone so far. `scratch` is a folder of its
+    own. `done` has the methods that ran before this one, by name. `unsafe_code` runs programs without a sandbox.
     """
 
     task: Task

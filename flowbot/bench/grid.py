@@ -33,8 +33,8 @@ class Plan:
     """What is run: methods and seeds on every entry, each search under one budget, `jobs` cells at a time.
 
     `names` are for each entry the models as children ask for them, by role (`task`, `meta`) and by the names that its
-    task uses for others; `shown` is what the two are called in records. With `like`, that method runs first and without a wall, and the
-    others of its cell may spend the money (else the calls) that it spent.
+    task uses for others; `shown` is what the two are called in records. With `like`, that method runs first and without
+    a wall, and the others of its cell may spend the money (else the calls) that it spent.
     """
 
     entries: Sequence[Entry]
@@ -203,7 +203,7 @@ class Cell:
         )
 
     async def _child(self, job: Job, label: str) -> Outcome:
-        """Run a job in a process; its output goes to a log in its folder. When its time is up, its calls are refused."""
+        """Run a job in a process; its output goes to a log in its folder. When time is up, calls are refused."""
         scratch = Path(job.scratch)
         file = scratch / "job.json"
         write_text(file, job.model_dump_json())

@@ -18,8 +18,8 @@ class Told(Value):
 class Job(Value):
     """One run. `task` is the task document with the models as the meter knows them, `start` the workflow's text.
 
-    `rows` is the file with the rows by split; `url` and `test_url` are the meter's base URLs for search and test, `tally`
-    is where it tells what the search has spent. `scratch` is a folder that is the run's own.
+    `rows` is the file with the rows by split; `url` and `test_url` are the meter's base URLs for search and test, and
+    `tally` is where it tells what the search has spent. `scratch` is a folder that is the run's own.
     """
 
     method: str

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowbot.bench.entries import Entry, answered_by
 from flowbot.bench.grid import Heard, Plan, run_grid
 from flowbot.bench.methods.induced import METHODS as INDUCED
+from flowbot.bench.methods.plain import METHODS as PLAIN
 from flowbot.bench.records import Record
 from flowbot.bench.settings import Settings
 from flowbot.errors import InputError
@@ -97,6 +98,8 @@ def planned(settings: Settings) -> list[Table]:
 def _expected(name: str, each: Entry, settings: Settings, splits: Splits) -> tuple[str, str, str]:
     """Return calls, tokens and money of one run in words."""
     method = INDUCED.get(name)
+    if name in PLAIN:
+        return "0", "0", "0"
     if method is None:
         budget = settings.budget
         bounds = (budget.calls, budget.tokens, budget.usd)

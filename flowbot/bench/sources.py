@@ -23,8 +23,8 @@ DEAL = "benchmark|0"  # the seed of all deals of published rows: the same test i
 class Pool:
     """Rows of one published split: `open` fetches them (into a folder, where they come as a file), `form` reads them.
 
-    `sizes` are how many of them go to which split of the benchmark; the others are left out, and a row that stands twice
-    counts once. With `shuffled` they are drawn by a fixed seed, else taken in the order of the source.
+    `sizes` are how many of them go to which split of the benchmark; the others are left out, and a row that stands
+    twice counts once. With `shuffled` they are drawn by a fixed seed, else taken in the order of the source.
     """
 
     open: Callable[[Path], Placed]

@@ -204,7 +204,7 @@ def test_a_seed_gives_the_same_search_twice(name: str, tmp_path: Path):
     sent: list[list[str]] = []
     for folder in ("one", "two"):
         endpoint = Endpoint(parse_type("text"), budget=150)
-        tuned, _, _ = Trial(endpoint, task_of("text", concurrency=1), tmp_path / folder).run(name, seed=7)
+        tuned, _, _ = Trial(endpoint, task_of("text"), tmp_path / folder).run(name, seed=7)
         texts.append(tuned.text)
         sent.append([str(body["messages"]) for body in endpoint.asked["meta"]])
     assert texts[0] == texts[1]

@@ -47,18 +47,8 @@ def server() -> Generator[Server]:
 
 def bench(task: Path, server: Server, *more: str | Path, methods: str = "start,paper,vote") -> tuple[int, str, str]:
     out = task.parent / "out"
-    arguments: Sequence[str | Path] = (
-        "bench",
-        "run",
-        task,
-        "--base-url",
-        server.url,
-        "--out",
-        out,
-        "--methods",
-        methods,
-    )
-    return finish(begin(*arguments, *more), 120)
+    given: Sequence[str | Path] = ("--base-url", server.url, "--out", out, "--methods", methods)
+    return finish(begin("bench", "run", task, *given, *more), 120)
 
 
 def records(task: Path) -> list[Record]:
@@ -189,3 +179,17 @@ def test_the_list_names_ten_benchmarks_and_the_methods() -> None:
     assert {"gsm8k", "hotpotqa-search", "race", "mipro"} <= {
         line.split()[0] for line in out.splitlines() if line.strip()
     }
+
+
+def test_estimate_takes_a_benchmark_at_its_published_size(tmp_path: Path) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    rows = [json.dumps({"id": str(n), "question": f"{n}?", "answer": f"#### {n}"}) for n in range(8)]
+    for split in ("train", "val"):
+        (tmp_path / "gsm8k" / f"{split}.jsonl").write_text(
+            "\n".join(rows).replace('"id": "', f'"id": "{split}'), "utf-8"
+        )
+    code, out, err = finish(begin("estimate", "gsm8k", "--data", tmp_path, "--recipe", "paper"))
+    assert code == 0, err
+    assert out.startswith("gsm8k, recipe paper, task model openai:gpt-4o-mini")
+    code, _, err = finish(begin("estimate", tmp_path / "task.yaml", "--data", tmp_path))
+    assert (code, "a task file names its own data" in err) == (2, True)

@@ -9,17 +9,23 @@ from typing import Any
 
 import click
 
-from flowbot.faces.cli.shared import FILE
+from flowbot.faces.cli.shared import FILE, FOLDER
 
 
 @click.command("estimate")
 @click.argument("task", type=FILE)
+@click.option("--data", type=FOLDER, help="Folder with the rows of a benchmark [default: the publisher's].")
 @click.option("--recipe", help="Search strategy.")
 @click.option("--model", metavar="PROVIDER:NAME", help="Task model.")
 @click.option("--meta-model", metavar="PROVIDER:NAME", help="Meta model.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(task: Path, as_json: bool, **options: Any) -> None:
-    """Say how many calls, tokens and dollars `flowbot induce TASK` will take, as a range. Asks no model."""
+def command(task: Path, data: Path | None, as_json: bool, **options: Any) -> None:
+    """Say how many calls, tokens and dollars `flowbot induce TASK` will take, as a range. Asks no model.
+
+    TASK is a task file, or a benchmark of `flowbot bench list` at its published size.
+    """
+    from flowbot.bench.entries import entry, is_benchmark
+    from flowbot.errors import InputError
     from flowbot.faces.estimate import estimate
     from flowbot.faces.loop import start_loop
     from flowbot.faces.options import Options
@@ -27,10 +33,17 @@ def command(task: Path, as_json: bool, **options: Any) -> None:
     from flowbot.store.files import load_task
     from flowbot.store.splits import load_splits
 
-    made, folder = load_task(task)
-    made, notes = start_loop(completed(Options(**options).over(made), folder, {}))
-    data = load_splits(made, folder)
-    found = estimate(read_problem(made, folder, data.splits, model=options["model"], notes=(*data.notes, *notes)))
+    if is_benchmark(str(task)):
+        each = entry(str(task), data, {})
+        made, folder = Options(**options).over(each.task), each.folder
+        splits, start = each.deal(made.seed).splits, each.start()
+    elif data is not None:
+        raise InputError("a task file names its own data", "--data", "leave it out")
+    else:
+        made, folder = load_task(task)
+        made, _ = start_loop(completed(Options(**options).over(made), folder, {}))
+        splits, start = load_splits(made, folder).splits, None
+    found = estimate(read_problem(made, folder, splits, start=start, model=options["model"]))
     ends = {"low": found.low, "high": found.high}
     if as_json:
         plain = {name: {purpose: asdict(usage) for purpose, usage in end.items()} for name, end in ends.items()}
