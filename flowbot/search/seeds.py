@@ -79,6 +79,8 @@ class Raced:
 
     async def _race(self, lab: Lab, others: Sequence[Candidate]) -> list[Candidate]:
         """Return the two seeds that do best beside the start; seeds and items shrink to a third of the budget."""
+        if not others:
+            return []
         deck = list(lab.val)
         random.Random(f"{lab.seed}|seeds").shuffle(deck)
         sizes = self.memory.settings.seed_items
@@ -113,6 +115,8 @@ class Raced:
             ]
             alive = sorted(alive, key=lambda seed: -means[seed.id])[:stay]  # stable: ties go to the earlier seed
             await lab.tell("seeds", items=len(items), means=means, kept=[seed.id for seed in alive])
+            if not alive:
+                break
         return alive
 
 

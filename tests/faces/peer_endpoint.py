@@ -47,6 +47,7 @@ class Endpoint:
     calls: int = 0
     refused: int = 0
     asked: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"task": [], "meta": []})
+    closed: bool = False  # whether the key is refused at the test
     busy: int = 0  # requests that come too soon
     refusing: str = ""  # an order whose request is refused
     tools: bool = False  # whether an agent looks something up before it answers
@@ -63,6 +64,8 @@ class Endpoint:
                 return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "1"})
             self.calls += 1
             self.asked[body["model"]].append(body)
+        elif self.closed:
+            return web.json_response({"error": {"message": "no such key"}}, status=401)
         if self.refusing and body["model"] == "task" and f"order {self.refusing} " in _text(body["messages"][-1]):
             return web.json_response(
                 {"error": {"message": "the prompt is longer than the maximum context length"}}, status=400

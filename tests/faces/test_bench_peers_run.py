@@ -13,6 +13,7 @@ from aiohttp import web
 
 from flowbot.bench.arena import Arena, Solved, Tuned
 from flowbot.bench.methods import installed, open_method
+from flowbot.engine.ports import EndpointError
 from flowbot.faces.start import direct
 from flowbot.money import Budget
 from flowbot.task.data import Example
@@ -297,3 +298,19 @@ def test_the_settings_of_a_model_hold_for_every_request(name: str, tmp_path: Pat
     assert mean == 1.0
     assert {body.get("thinking") for body in endpoint.asked["task"]} == {"off"}
     assert {body.get("thinking") for body in endpoint.asked["meta"]} == {"on"}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_endpoint_that_does_not_answer_the_test_is_no_failure_of_its_examples(name: str, tmp_path: Path):
+    endpoint = Endpoint(parse_type("text"), budget=60, closed=True)
+    with pytest.raises(EndpointError, match="no such key"):
+        Trial(endpoint, task_of("text"), tmp_path).run(name)
+
+
+@pytest.mark.skipif(not installed("dspy"), reason="dspy is not installed")
+def test_a_larger_search_follows_one_that_left_most_of_the_budget(tmp_path: Path):
+    endpoint = Endpoint(parse_type("text"), budget=1200)
+    _, mean, _ = Trial(endpoint, task_of("text"), tmp_path).run("mipro")
+    assert mean == 1.0
+    assert "a larger search: Plan(auto='medium'" in (tmp_path / "peer.log").read_text(encoding="utf-8")
+    assert endpoint.refused == 0

@@ -15,7 +15,7 @@ from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.pool import Pool
 from flowbot.search.race import Stops, race_calls
 from flowbot.search.taxonomy import Taxonomy
-from flowbot.search.thrift import SAMPLES, as_good
+from flowbot.search.thrift import PROBE, SAMPLES, as_good
 from tests.labs import lab_of
 from tests.planting import searched
 from tests.sessions import call, flow
@@ -217,6 +217,25 @@ def test_a_cheaper_one_is_sampled_until_it_shows(
     found, count = asyncio.run(thrifty(monkeypatch, *rows))
     assert found is good
     assert count == samples <= SAMPLES
+
+
+def test_replies_that_do_not_change_are_looked_at_again_on_a_few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    lab = lab_of(flow(call("say", "q")), targets=["x"] * 30)
+    other = flow(call("tell", "q"))
+    asked: dict[str, int] = {}
+    old, new = [1.0] * 15 + [0.0] * 15, [1.0] * 14 + [0.0] * 15 + [1.0]
+
+    async def mark(workflow: Any, examples: Any, draw: str) -> list[Mark]:
+        asked[draw] = max(asked.get(draw, 0), len(examples))
+        scores = new if workflow.id == other.id else old
+        return [Mark(score, 1.0) for score in scores[: len(examples)]]
+
+    monkeypatch.setattr(lab, "mark", mark)
+    monkeypatch.setattr(lab, "admit", admitted)
+    assert not asyncio.run(as_good(lab, RaceSettings(), lab.start, other, lab.train, "val"))
+    assert asked == {"val": 30, "val, sample 2": PROBE}
 
 
 def test_an_unknown_operator_is_refused_by_name() -> None:

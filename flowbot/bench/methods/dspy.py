@@ -13,9 +13,9 @@ from typing import Any, Literal
 from flowbot.bench.arena import Arena, Solved, Tuned
 from flowbot.bench.flow import Room
 from flowbot.bench.methods.dspy_plan import SMALL, Plan, plan
-from flowbot.bench.methods.dspy_program import Guard, Names, example_of, model, program_of
+from flowbot.bench.methods.dspy_program import Guard, Names, example_of, lasting, model, program_of
 from flowbot.bench.methods.peer import SPARE, Peer, Wall, feedback, package, room_of, unstepped
-from flowbot.engine.ports import ToolReply
+from flowbot.engine.ports import EndpointError, ToolReply
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json, Misfit
@@ -111,7 +111,7 @@ class Compiled:
     models: dict[str, Any] = field(default_factory=dict[str, Any])  # by base URL, the latest last
 
     async def solve(self, example: Example, url: str) -> Solved:
-        """Run the program on one example, in a thread."""
+        """Run the program on one example, in a thread. Raises `EndpointError`."""
         self.loop = asyncio.get_running_loop()
         if url not in self.models:
             self.models[url] = model(self.name, self.room.task.models.task, url, temperature=0.0)
@@ -127,6 +127,8 @@ class Compiled:
         except Misfit as misfit:
             return Solved(error=f"the output does not fit: {misfit}")
         except Exception as error:  # whatever a model says, and whatever DSPy makes of it, is this example's failure
+            if lasting(error):
+                raise EndpointError(str(error)) from error
             return Solved(error=f"{type(error).__name__}: {error}")
 
     def use(self, name: str, args: Mapping[str, Json]) -> ToolReply:

@@ -177,7 +177,6 @@ def model(name: str, spec: ModelSpec, url: str, guard: Guard | None = None, **se
     With a guard it caches, and stops once the search is over.
     """
     dspy, kinds = package("dspy"), package("dspy.utils.exceptions")
-    lasting = (kinds.LMAuthError, kinds.LMBillingError, kinds.LMUnsupportedModelError)
     guard, cached = guard or Guard(), guard is not None
 
     class Model(dspy.LM):
@@ -195,7 +194,7 @@ def model(name: str, spec: ModelSpec, url: str, guard: Guard | None = None, **se
                         time.sleep(WAITS[sends])
                         sends += 1
                         continue
-                    if again or at_wall(error) or isinstance(error, lasting):
+                    if at_wall(error) or lasting(error):
                         guard.refused(error)
                     raise
 
@@ -205,6 +204,14 @@ def model(name: str, spec: ModelSpec, url: str, guard: Guard | None = None, **se
         return Model(f"openai/{name}", max_tokens=spec.max_tokens, **at, **settings)
     except kinds.LMConfigurationError:
         return Model(f"openai/{name}", **at, **REASONING)
+
+
+def lasting(error: Exception) -> bool:
+    """Tell whether an error of DSPy says that the endpoint does not answer: it was asked for long enough, or refuses
+    the key or the model. Other errors are about one request."""
+    kinds = package("dspy.utils.exceptions")
+    refused = (kinds.LMAuthError, kinds.LMBillingError, kinds.LMUnsupportedModelError)
+    return bool(kinds.is_retryable_lm_error(error)) or isinstance(error, refused)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from flowbot.bench.arena import Arena, Solved, Tuned
 from flowbot.bench.flow import Room
 from flowbot.bench.methods.peer import Peer, Wall, as_markdown, feedback, package, room_of, unstepped
 from flowbot.bench.methods.textgrad_graph import Graph, Ran, function
+from flowbot.engine.ports import EndpointError
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 
@@ -33,7 +34,7 @@ class Compiled:
     pool: ThreadPoolExecutor | None = None
 
     async def solve(self, example: Example, url: str) -> Solved:
-        """Run the program on one example, in a thread."""
+        """Run the program on one example, in a thread. Raises `EndpointError`."""
         loop = asyncio.get_running_loop()
         if url not in self.graphs:
             self.graphs[url] = Graph(self.room, url, self.name, loop, self.prompts)
@@ -43,7 +44,9 @@ class Compiled:
     def _solved(self, graph: Graph, example: Example) -> Solved:
         try:
             ran = graph.run(example)
-        except Exception as error:  # whatever a model says, and whatever the client makes of it
+        except package("openai").OpenAIError as error:
+            raise EndpointError(str(error)) from error
+        except Exception as error:  # whatever a model says, and whatever the package makes of it
             return Solved(error=f"{type(error).__name__}: {error}")
         return Solved(ran.output, ran.error)
 
