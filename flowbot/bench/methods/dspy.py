@@ -143,7 +143,7 @@ class Compiled:
     async def close(self) -> None:
         """Close what the runs opened."""
         if self.pool is not None:
-            self.pool.shutdown()
+            await asyncio.to_thread(self.pool.shutdown)  # threads that still run may ask the loop
         for each in self.models.values():
             each.close()
         await self.room.close()
