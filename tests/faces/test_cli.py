@@ -28,7 +28,8 @@ from tests.sessions import call, flow, tool
 from tests.worlds import World
 
 GOLDEN = Path(__file__).parent / "golden"
-HELP = [[], *([name] for name in COMMANDS), ["models", "list"], ["models", "pull"]]
+HELP = [[], *([name] for name in COMMANDS), *(["models", name] for name in ("list", "pull"))]
+HELP += [["bench", name] for name in ("list", "run", "report")]
 RULES = "Rule: red\nRule: green\nRule: blue"
 RECIPE = {"name": "paper", "batches": 1, "loops": 1, "inner": 3}
 Out = pytest.CaptureFixture[str]
