@@ -28,8 +28,8 @@ from tests.sessions import call, flow, tool
 from tests.worlds import World
 
 GOLDEN = Path(__file__).parent / "golden"
-HELP = [[], *([name] for name in COMMANDS), *(["models", name] for name in ("list", "pull"))]
-HELP += [["bench", name] for name in ("list", "run", "report")]
+GROUPS = {"models": ("list", "pull"), "bench": ("list", "run", "report")}
+HELP = [[], *([name] for name in COMMANDS), *([group, name] for group, names in GROUPS.items() for name in names)]
 RULES = "Rule: red\nRule: green\nRule: blue"
 RECIPE = {"name": "paper", "batches": 1, "loops": 1, "inner": 3}
 Out = pytest.CaptureFixture[str]
