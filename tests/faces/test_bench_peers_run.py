@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,17 @@ ALL = [
     for name, package in PACKAGES.items()
 ]
 KINDS = ("choice[north, south]", "number", "text", "list[text]")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # sockets that litellm keeps
+]
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Generator[None]:
+    """Find what a package left open here, and not in a later test."""
+    yield
+    gc.collect()
 
 
 def task_of(kind: str, **more: Any) -> Task:
