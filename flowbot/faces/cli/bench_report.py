@@ -11,7 +11,7 @@ import click
 from flowbot.faces.cli.shared import FOLDER
 
 
-@click.command("report")
+@click.command("report", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=FOLDER)
 @click.option("--against", metavar="METHOD", help="Method to compare with [default: race, else the first].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with every figure.")
