@@ -14,6 +14,7 @@ from flowbot.task.metrics import Score
 from flowbot.task.task import Task
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
+from flowbot.workflow.value import Value
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ class Tuned:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Value):
     """What another method came to on the same examples: the text of its program, and tokens an example at test time
     as input tokens + 4 x output tokens."""
 

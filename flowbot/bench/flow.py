@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from flowbot.bench.arena import Solved
 from flowbot.engine.forward import forward
+from flowbot.engine.ports import Metric
 from flowbot.engine.trace import Trace
 from flowbot.faces.problem import named_by
 from flowbot.faces.wiring import open_session, open_toolbox
@@ -23,7 +25,7 @@ from flowbot.workflow.graph import Workflow
 
 @dataclass
 class Room:
-    """A task's tools, sandbox and models at base URLs, opened when they are first needed."""
+    """A task's metric, tools, sandbox and models at base URLs, each opened when it is first needed."""
 
     task: Task
     folder: Path
@@ -32,6 +34,11 @@ class Room:
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     opened: dict[str, RunSession] = field(default_factory=dict[str, RunSession])
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The task's metric; some hold a process, so there is one for all scores."""
+        return open_metric(self.task.metric, self.folder, self.task.models.of("judge").name)
 
     async def session(self, url: str) -> RunSession:
         """Return the session at a base URL."""
@@ -80,7 +87,5 @@ class Scorer:
 
     async def score(self, example: Example, output: Json, trace: Trace | None = None) -> Score:
         """Return the score of an output; a trace is made up for a program that has none."""
-        task = self.room.task
-        metric = open_metric(task.metric, self.room.folder, task.models.of("judge").name)
         made = trace or Trace(self.room.start, example, (), output)
-        return await metric.score(example, output, made, await self.room.session(self.url))
+        return await self.room.metric.score(example, output, made, await self.room.session(self.url))

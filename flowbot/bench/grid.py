@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flowbot.bench.arena import Done
 from flowbot.bench.entries import Entry, answered_by
-from flowbot.bench.job import Job, Outcome, Told
+from flowbot.bench.job import Job, Outcome
 from flowbot.bench.methods import METHODS, open_method
 from flowbot.bench.records import Bounds, Paid, Record
 from flowbot.bench.worker import OUTCOME
@@ -107,7 +108,7 @@ class Cell:
     async def run(self) -> list[Record]:
         """Run the methods that have no record yet."""
         records: list[Record] = []
-        done: dict[str, Told] = {}
+        done: dict[str, Done] = {}
         budget = self.plan.budget
         for method in self.plan.order:
             record = self._kept(method)
@@ -120,7 +121,7 @@ class Cell:
                 spent = record.search
                 budget = replace(budget, usd=spent.usd) if spent.usd else replace(budget, calls=spent.calls)
             if not record.missing:
-                done[method] = Told(text=self._program(method), cost=_cost(record))
+                done[method] = Done(text=self._program(method), cost=_cost(record))
         return records
 
     def _name(self, method: str) -> str:
@@ -140,7 +141,7 @@ class Cell:
         found = next(self._scratch(method).glob("program.*"), None)
         return read_text(found, "program") if found else ""
 
-    async def _one(self, method: str, budget: Budget, done: Mapping[str, Told]) -> Record:
+    async def _one(self, method: str, budget: Budget, done: Mapping[str, Done]) -> Record:
         """Run one method in a process of its own and return its record."""
         plan, data = self.plan, self.entry.deal(self.seed)
         sizes = {name: len(examples) for name, examples in data.splits.items()}
@@ -167,10 +168,10 @@ class Cell:
             "search": Paid.of(search.usage, search.refused),
             "test": Paid.of(test.usage, test.refused),
         }
-        return Record(**facts, **paid, **outcome.model_dump(exclude={"file"}))
+        return Record(**facts, **paid, **outcome.model_dump())
 
     def _job(
-        self, method: str, budget: Budget, label: str, examples: Mapping[str, Any], done: Mapping[str, Told]
+        self, method: str, budget: Budget, label: str, examples: Mapping[str, Any], done: Mapping[str, Done]
     ) -> Job:
         """Write what the child needs into a folder of its own, emptied before: what a broken run spent was not kept."""
         scratch = self._scratch(method)

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowbot.bench.arena import Done
 from flowbot.bench.records import Bounds
 from flowbot.workflow.value import Value
-
-
-class Told(Value):
-    """What another method came to; see `Done`."""
-
-    text: str
-    cost: float
 
 
 class Job(Value):
@@ -35,12 +29,12 @@ class Job(Value):
     meta: str
     budget: Bounds
     scratch: str
-    done: dict[str, Told] = {}
+    done: dict[str, Done] = {}
     unsafe_code: bool = False
 
 
 class Outcome(Value):
-    """What came of a job: see `Record`. `file` is that of the program in the run's folder."""
+    """What came of a job: see `Record`."""
 
     missing: str = ""
     note: str = ""
@@ -49,5 +43,4 @@ class Outcome(Value):
     wall: float = 0.0
     cpu: float = 0.0
     test_wall: float = 0.0
-    file: str = ""
     versions: dict[str, str] = {}

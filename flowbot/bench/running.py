@@ -17,7 +17,7 @@ from flowbot.faces.problem import read_problem
 from flowbot.faces.tables import Table
 from flowbot.models.price import price_of
 from flowbot.task.data import Splits
-from flowbot.task.task import Models, ModelSpec, PriceSpec
+from flowbot.task.task import ModelSpec, PriceSpec
 
 PROVIDER = "vllm"  # as children ask the meter: no key, and every setting passes
 PATIENCE = 3600.0  # seconds that a child waits for a call: what stands behind the meter has limits of its own
@@ -48,7 +48,7 @@ async def bench(settings: Settings, heard: Heard) -> list[Record]:
 
 
 def plan_of(settings: Settings, entries: Sequence[Entry]) -> Plan:
-    """Return the plan of a grid; all entries must be answered by the same models."""
+    """Return the plan of a grid."""
     found = {each.name: settings.models(each) for each in entries}
     return Plan(
         entries=entries,
@@ -106,9 +106,8 @@ def _expected(name: str, each: Entry, settings: Settings, splits: Splits) -> tup
         none = f"as {settings.like}" if settings.like else "no bound"
         return tuple(none if bound is None else f"at most {bound:,g}" for bound in bounds)  # pyright: ignore[reportReturnType]
     models = settings.models(each)
-    named = Models(task=models["task"], meta=models["meta"], judge=models["meta"])
     task, start = answered_by(each.task, each.start(), models)
-    task = method.of(task.model_copy(update={"models": named}), settings.budget, 0)
+    task = method.of(task, settings.budget, 0)
     found = estimate(read_problem(task, each.folder, splits, start=method.start(task, start)))
     low, high = found.total(found.low), found.total(found.high)
     money = "price unknown" if high.usd is None else f"{low.usd or 0:.2f} to {high.usd:.2f}"

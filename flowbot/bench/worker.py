@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from flowbot import __version__
-from flowbot.bench.arena import Arena, Done, Tuned
+from flowbot.bench.arena import Arena, Tuned
 from flowbot.bench.flow import Room, Scorer
 from flowbot.bench.job import Job, Outcome
 from flowbot.bench.methods import installed, open_method
@@ -29,10 +29,8 @@ from flowbot.money import Budget, Usage
 from flowbot.store.files import read_text, write_text
 from flowbot.store.splits import splits_of
 from flowbot.task.data import Example
-from flowbot.task.metrics import Score
 from flowbot.task.task import Task
 from flowbot.workflow.document import read_workflow
-from flowbot.workflow.fields import Json
 
 OUTCOME = "outcome.json"
 BEGAN = time.monotonic()
@@ -48,9 +46,6 @@ async def work(job: Job) -> Outcome:
     room = Room(task, folder, start, job.unsafe_code)
     scorer, tester = Scorer(room, job.url), Scorer(room, job.test_url)
 
-    async def score(example: Example, output: Json) -> Score:
-        return await scorer.score(example, output)
-
     async with aiohttp.ClientSession() as client:
         arena = Arena(
             task=task,
@@ -64,9 +59,9 @@ async def work(job: Job) -> Outcome:
             seed=job.seed,
             budget=Budget(**job.budget.model_dump()),
             scratch=scratch,
-            score=score,
+            score=scorer.score,
             spent=_asks(client, job.tally),
-            done={name: Done(told.text, told.cost) for name, told in job.done.items()},
+            done=job.done,
             unsafe_code=job.unsafe_code,
         )
         try:
@@ -74,8 +69,7 @@ async def work(job: Job) -> Outcome:
                 return Outcome(missing=why, versions=versions)
             tuned = await method.tune(arena)
             wall, cpu = time.monotonic() - BEGAN, cpu_seconds()
-            file = f"program{tuned.suffix}"
-            write_text(scratch / file, tuned.text)
+            write_text(scratch / f"program{tuned.suffix}", tuned.text)
             scores, failed = await _tested(tuned, splits["test"], job.test_url, tester, task.concurrency)
         finally:
             await room.close()
@@ -87,7 +81,6 @@ async def work(job: Job) -> Outcome:
         wall=wall,
         cpu=cpu,
         test_wall=ended,
-        file=file,
         versions=versions,
     )
 

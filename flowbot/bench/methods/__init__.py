@@ -1,4 +1,4 @@
-"""The methods by name. Each module has one `METHOD`; those of peers import their package when they are opened."""
+"""The methods by name. Each module has its `METHODS`; those of peers import their package when it is needed."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flowbot.bench.arena import Arena, Tuned
 from flowbot.bench.flow import Flow, Room
+from flowbot.bench.methods.peer import at_wall
 from flowbot.engine.ports import EndpointError
 from flowbot.faces.induction import Result, run_induction
 from flowbot.faces.problem import read_problem
@@ -19,7 +20,7 @@ from flowbot.workflow.document import write_workflow
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 
-BEST, REFUSED = "best.yaml", "HTTP 429: the budget of"
+BEST = "best.yaml"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Induced:
         try:
             result = await run_induction(problem, RunDir(run), arena.url)
         except EndpointError as error:
-            if REFUSED not in str(error) or not (run / BEST).is_file():
+            if not at_wall(error) or not (run / BEST).is_file():
                 raise
             best = load_workflow(run / BEST)  # the meter's wall came before its own
             return Tuned(flow(best, arena), write_workflow(best), note="ended at the meter's wall")

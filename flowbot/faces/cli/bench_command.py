@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -70,7 +69,6 @@ def run(names: tuple[str, ...], seeds: int, **given: Any) -> None:
     start_loop(bench(settings, lambda line: click.echo(line, err=True)))
     with click.Context(report) as context:
         context.invoke(report, folder=given["folder"], against=None, as_json=False, no_files=False)
-    sys.stdout.flush()
 
 
 command.add_command(report)
