@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from platform import node
 from typing import Any
 
 from flowbot import __version__
@@ -99,6 +101,7 @@ async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_u
         ending = Ending(place, rundir)
         lab = place.lab(lambda event: (ending.note(event), heard(event))[1])
         ending.lab = lab
+        _show(place)
         try:
             found = await induce(lab, problem.task.recipe.name, problem.settings)
             await place.session.drain()
@@ -116,6 +119,16 @@ async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_u
             raise
 
 
+def _show(place: Site) -> None:
+    """Write down what a page shows of a run from its first moment on: what it is, and what it is made on."""
+    shown, task = place.journal.shown, place.problem.task
+    models = {name: opened.salt for name, opened in place.session.models.items()}
+    facts = {"name": task.name, "description": task.description, "metric": task.metric.name, "models": models}
+    shown.now("run", facts | {"budget": asdict(place.session.purse.budget), "pid": os.getpid(), "host": node()})
+    for split in ("train", "val", "guard"):
+        shown.examples(split, place.problem.splits.get(split, ()))
+
+
 def _broken_by(error: Exception) -> str:
     """Return what broke a run off, as its last record says it."""
     return "endpoint" if isinstance(error, EndpointError) else "sandbox" if isinstance(error, SandboxError) else "input"
@@ -131,6 +144,7 @@ async def _open_seal(place: Site, lab: Lab, ending: Ending) -> Comparison | None
     rows: list[list[float]] = []
     try:
         lab.admit_test(best)
+        place.journal.shown.examples("test", test)
         for workflow in [lab.start] if best.id == lab.start.id else [lab.start, best]:
             traces = [trace async for trace in place.workers.evaluate(workflow, test, "test")]
             rows.append([trace.points for trace in traces])
@@ -155,6 +169,8 @@ class Ending:
     def note(self, event: Mapping[str, Any]) -> None:
         """Hear an event of the search: keep the best on disk as soon as it is known."""
         self.events.append({key: value for key, value in event.items() if key not in ("workflow", "scores")})
+        if event["kind"] == "phase":
+            self.place.journal.shown.now("phase", {"name": event["phase"], "calls": event["calls"]})
         if event["kind"] == "best":
             self.parts.setdefault("start", event["mean"])
             known = self.place.journal.replaying  # what a finished or later stretch found stays until there is more

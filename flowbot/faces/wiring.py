@@ -102,6 +102,7 @@ class Site:
             test_size=len(problem.splits.get("test", ())),
             clock=lambda: self.seconds,
             heard=heard,
+            noted=self.journal.shown.note,
         )
 
 
@@ -136,7 +137,7 @@ async def site(problem: Problem, journal: Journal, base_url: str | None, budget:
         await prepare(toolbox, problem.start, task.tools.values(), task.metric.name, problem.kinds)
         session = _session(shelf, journal, budget, toolbox)
         session.purse.earlier = journal.paid()
-        workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity)
+        workers = InProcess(session, 2 * task.concurrency, problem.metric, problem.identity, journal.shown.trace)
         spent = sum(end.get("seconds", 0.0) for end in journal.ends())  # by the run's earlier stretches
         try:
             yield Site(problem, journal, session, workers, time.monotonic() - spent, spent)

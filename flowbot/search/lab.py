@@ -102,7 +102,8 @@ class Lab:
     `bounds` hold for every workflow that an edit makes; `kinds` are the kinds of step that a sketch may draw beside
     calls and tool steps; `models` are those that a step may be answered by; `watched` are the examples that may not get
     worse; `judge_calls` are the metric's own calls for one score; `kept_runs` are runs of one workflow that are kept
-    back for what ends the search; `clock` gives the seconds of the run; `heard` is told of every event.
+    back for what ends the search; `clock` gives the seconds of the run; `heard` is told of every event, `noted` of what
+    a meta model said of a workflow's runs: (workflow, example, kind, stage, a mapping for each thing said).
     """
 
     start: Workflow
@@ -125,6 +126,7 @@ class Lab:
     kept_runs: int = 0
     clock: Callable[[], float] = lambda: 0.0
     heard: Callable[[Mapping[str, Any]], None] = lambda event: None
+    noted: Callable[[str, str, str, str, Any], None] = lambda workflow, example, kind, stage, words: None
     best: Row | None = None
     first: Row | None = None
     recording: bool = True

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from flowbot.engine.backward import backward
+from flowbot.engine.backward import Gradient, backward
 from flowbot.engine.tasks import together
 from flowbot.engine.trace import Trace
 from flowbot.engine.update import sketch_gradients, update_prompts, update_sketch
@@ -116,6 +116,7 @@ async def bilevel(
     meta = lab.meta.at(f"{name}, outer")
     traces = await lab.run(workflow, batch, meta.draw)
     gradients = await sketch_gradients(traces, meta, settings.kinds)
+    _note(lab, workflow, gradients, "critique", meta.draw)
     changed = await update_sketch(workflow, gradients, meta, lab.guard, settings.kinds, lab.bounds)
     await _tell_step(lab, meta.draw, traces, workflow, changed)
     workflow = changed
@@ -125,10 +126,18 @@ async def bilevel(
         meta = lab.meta.at(f"{name}, inner {step + 1}")
         traces = await lab.run(workflow, batch, meta.draw)
         gradients = [each for found in await together([backward(t, meta) for t in traces]) for each in found]
+        _note(lab, workflow, gradients, "gradient", meta.draw)
         changed = await update_prompts(workflow, gradients, meta, lab.guard)
         await _tell_step(lab, meta.draw, traces, workflow, changed)
         workflow = changed
     return workflow
+
+
+def _note(lab: Lab, workflow: Workflow, gradients: Sequence[Gradient], kind: str, stage: str) -> None:
+    """Tell what was said of each example, as `gradient` of calls or as `critique` of the sketch."""
+    for example in dict.fromkeys(each.example for each in gradients):
+        words = [{"path": each.path, "critique": each.critique} for each in gradients if each.example == example]
+        lab.noted(workflow.id, example, kind, stage, words)
 
 
 async def _tell_step(lab: Lab, name: str, traces: Sequence[Trace], old: Workflow, new: Workflow) -> None:

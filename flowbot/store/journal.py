@@ -13,6 +13,7 @@ from typing import Any
 
 from flowbot.errors import InputError
 from flowbot.money import Ledger, Usage
+from flowbot.store.shown import Shown, Totals, shown_tables
 
 NOT_REPLIES = ("tool", "score")  # purposes of what is in `calls` beside replies
 CHECKPOINT = 8000  # pages of 4 KiB in the WAL; the loop waits for the disk at a checkpoint, so they are few
@@ -45,7 +46,7 @@ def _ends_table(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE ends (seq INTEGER PRIMARY KEY, value TEXT NOT NULL, at REAL)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _ends_table)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _ends_table, shown_tables)
 
 
 class SqliteJournal:
@@ -53,7 +54,8 @@ class SqliteJournal:
 
     `calls` holds replies, tool values and scores by the hash of the logical request; `events` the decisions in order.
     On resume, `append` compares each event with the one recorded in its place and raises `JournalError` where they
-    differ: a run that decides otherwise on the same replies is a bug, never a silent change.
+    differ: a run that decides otherwise on the same replies is a bug, never a silent change. `shown` takes what a page
+    shows beside, which decides nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +72,9 @@ class SqliteJournal:
         except sqlite3.DatabaseError as error:
             raise InputError(f"cannot open the journal: {error}", str(path), "give another folder with --run") from None
         self.scrub: Callable[[str], str] = lambda text: text
-        self._waiting: list[tuple[str, tuple[Any, ...], asyncio.Future[None]]] = []
+        self.shown = Shown(self._put, lambda text: _stored(self.scrub(text)), time.time)
+        self._waiting: list[tuple[str, tuple[Any, ...], asyncio.Future[None] | None]] = []
+        self._totals = Totals.read(self._db)
         self._recorded = [
             (kind, value) for kind, value in self._db.execute("SELECT kind, value FROM events ORDER BY seq")
         ]
@@ -91,18 +95,12 @@ class SqliteJournal:
 
     def paid(self) -> Usage:
         """Return what all recorded replies cost."""
-        names = ("calls", "input_tokens", "output_tokens", "usd")
-        sums = ", ".join(f"sum(json_extract(value, '$.usage.{name}'))" for name in names)
-        found = self._db.execute(
-            f"SELECT {sums}, sum(json_extract(value, '$.usage.usd') IS NULL) FROM calls WHERE purpose NOT IN (?, ?)",
-            NOT_REPLIES,
-        ).fetchone()
-        calls, given, taken, usd, unknown = (each or 0 for each in found)
-        return Usage(calls, given, taken, usd=None if unknown else usd)
+        return self._totals.paid
 
-    async def record(self, key: str, purpose: str, value: Any) -> None:
-        """Write one paid value; return when it is committed."""
+    async def record(self, key: str, purpose: str, value: Any, model: str = "") -> None:
+        """Write one paid value, that of a `model` where it is a reply; return when it is committed."""
         text = _stored(_compact(value))
+        self._totals.add(purpose, model, value)
         await self._write("INSERT OR IGNORE INTO calls VALUES (?,?,?,?)", (key, purpose, text, time.time()))
 
     async def append(self, event: Mapping[str, Any], free: Collection[str] = ()) -> Mapping[str, Any]:
@@ -152,12 +150,15 @@ class SqliteJournal:
 
     async def _write(self, statement: str, row: tuple[Any, ...]) -> None:
         """Join the next group commit: all that is written in one turn of the loop is one transaction."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._commit)
-        written = loop.create_future()
-        self._waiting.append((statement, row, written))
+        written = asyncio.get_running_loop().create_future()
+        self._put(statement, row, written)
         await written
+
+    def _put(self, statement: str, row: tuple[Any, ...], written: asyncio.Future[None] | None = None) -> None:
+        """Queue a row for the next group commit; nobody waits for one that is only shown."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._commit)
+        self._waiting.append((statement, row, written))
 
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -168,14 +169,15 @@ class SqliteJournal:
             self._db.execute("BEGIN")
             for statement, row, _ in waiting:
                 self._db.execute(statement, row)
+            self._totals.write(self._db)
             self._db.execute("COMMIT")
         except Exception as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             failed = self._unwritten(error)
         for _, _, written in waiting:
-            if written.done():
-                continue  # whoever waited for it is gone
+            if written is None or written.done():
+                continue  # nobody waits for it, or whoever did is gone
             if failed is None:
                 written.set_result(None)
             else:
@@ -208,7 +210,7 @@ class SqliteJournal:
 
     def _start_over(self) -> None:
         """Forget a run that has paid for nothing: it may become another."""
-        for table in ("meta", "events", "ends"):
+        for table in ("meta", "events", "ends", "examples", "workflows", "traces", "notes", "now"):
             self._db.execute(f"DELETE FROM {table}")
         self._recorded = []
 
@@ -239,7 +241,7 @@ class JournalReader:
         if not path.is_file():
             raise InputError("there is no journal here", str(path), "name the folder of a run")
         try:
-            self._db = _opened_to_read(path)
+            self._db = opened_to_read(path)
             self._db.execute("BEGIN")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             names = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
@@ -276,7 +278,7 @@ class JournalReader:
         self._db.close()
 
 
-def _opened_to_read(path: Path) -> sqlite3.Connection:
+def opened_to_read(path: Path) -> sqlite3.Connection:
     """Open for reading; without the shared memory that WAL needs where it cannot be made and no run is on."""
     uri = path.resolve().as_uri()
     db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
@@ -299,6 +301,7 @@ class MemoryJournal:
         self.written: list[dict[str, Any]] = []
         self.ended: list[dict[str, Any]] = []
         self.resumed = False
+        self.shown = Shown()
 
     def find(self, key: str) -> Any | None:
         """Return what is recorded under a key, or None."""
@@ -308,7 +311,7 @@ class MemoryJournal:
         """Return what was paid before: nothing."""
         return Usage()
 
-    async def record(self, key: str, purpose: str, value: Any) -> None:
+    async def record(self, key: str, purpose: str, value: Any, model: str = "") -> None:
         """Keep one value."""
         if self.keep:
             self.calls[key] = value

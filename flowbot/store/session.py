@@ -44,7 +44,7 @@ class Record(Protocol):
 
     def find(self, key: str) -> Any | None: ...
 
-    async def record(self, key: str, purpose: str, value: Any) -> None: ...
+    async def record(self, key: str, purpose: str, value: Any, model: str = "") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class RunSession:
         try:
             reply = self._clean(await opened.model.complete(request))
             actual = reply.usage
-            await self.journal.record(key, request.purpose, _plain(reply))
+            await self.journal.record(key, request.purpose, _plain(reply), request.model)
         finally:
             self.purse.settle(estimate, actual)
         self._book(key, request, reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from flowbot.engine.forward import forward
@@ -20,13 +20,15 @@ from flowbot.workflow.graph import Workflow
 class InProcess:
     """Runs examples with at most `window` of them begun and not yet handed over, so memory stays flat.
 
-    `identity` names the metric in the journal; without a metric traces come unscored.
+    `identity` names the metric in the journal; without a metric traces come unscored. `ran` is told of every run, with
+    its draw, as it ends.
     """
 
     session: RunSession
     window: int = 32
     metric: Metric | None = None
     identity: str = ""
+    ran: Callable[[Trace, str], None] = lambda trace, draw: None
 
     async def evaluate(self, workflow: Workflow, examples: Iterable[Example], draw: str) -> AsyncIterator[Trace]:
         """Yield the traces in the order of the examples, whatever the order in which they finish."""
@@ -43,6 +45,7 @@ class InProcess:
 
     async def _one(self, workflow: Workflow, example: Example, draw: str) -> Trace:
         trace = await forward(workflow, example, self.session, draw)
-        if self.metric is None:
-            return trace
-        return trace.scored(await self.session.score(self.metric, self.identity, trace, draw))
+        if self.metric is not None:
+            trace = trace.scored(await self.session.score(self.metric, self.identity, trace, draw))
+        self.ran(trace, draw)
+        return trace

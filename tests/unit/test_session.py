@@ -96,9 +96,9 @@ def test_a_reply_is_in_the_journal_before_it_is_used() -> None:
     seen: list[bool] = []
 
     class Slow(MemoryJournal):
-        async def record(self, key: str, purpose: str, value: Any) -> None:
+        async def record(self, key: str, purpose: str, value: Any, model: str = "") -> None:
             await asyncio.sleep(0.01)
-            await super().record(key, purpose, value)
+            await super().record(key, purpose, value, model)
 
     async def main() -> None:
         journal = Slow()
@@ -111,8 +111,8 @@ def test_a_reply_is_in_the_journal_before_it_is_used() -> None:
 
 def test_who_comes_between_record_and_booking_is_not_booked_twice() -> None:
     class Late(MemoryJournal):
-        async def record(self, key: str, purpose: str, value: Any) -> None:
-            await super().record(key, purpose, value)  # found from here on, and the sender is not told yet
+        async def record(self, key: str, purpose: str, value: Any, model: str = "") -> None:
+            await super().record(key, purpose, value, model)  # found from here on, and the sender is not told yet
             await asyncio.sleep(0.02)
 
     async def main() -> RunSession:

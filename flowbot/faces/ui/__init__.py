@@ -1,0 +1,1 @@
+"""The page: runs and workflows to look at in a browser, read from journals alone."""
