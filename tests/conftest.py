@@ -153,3 +153,14 @@ def network(request: pytest.FixtureRequest, guard: Guard) -> Generator[None, Non
 def _needs_marker(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("model") is None:
         pytest.fail(f"the fixture '{request.fixturename}' is for tests with the marker 'model'", pytrace=False)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave out the keys of this machine, let FlowBot's home be empty, and stand in an empty folder."""
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_BASE_URL")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("FLOWBOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)

@@ -61,17 +61,23 @@ class Measured:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two workflows by label: the paired comparison, and the ids that `new` scores higher (fixed) or lower (broken)."""
+    """Two workflows by label: the paired comparison, and the ids that `new` scores higher (fixed) or lower (broken).
+
+    `same` says that both labels are of one workflow.
+    """
 
     old: str
     new: str
     comparison: Comparison
     fixed: tuple[str, ...]
     broken: tuple[str, ...]
+    same: bool = False
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, or `undecided` where the interval holds 0."""
+        """`better`, `worse`, `undecided` where the interval holds 0, or `the same` where the two are one workflow."""
+        if self.same:
+            return "the same"
         if self.comparison.undecided:
             return "undecided"
         return "better" if self.comparison.gain > 0 else "worse"
@@ -123,9 +129,12 @@ async def acompare(
             raise InputError(f"the workflow's inputs ({theirs}) are not the task's ({ours})", label)
     seed = made.seed if options is None or options.seed is None else options.seed
     how: dict[str, Any] = {"data": data, "metric": metric, "tools": tools, "options": options, "heard": heard}
+    runs: dict[str, Evaluation] = {}  # one workflow named twice is run once: there is nothing to tell the two apart
     measured: list[Measured] = []
     for label, workflow in workflows:
-        found = await aevaluate(workflow, task, split=split, **how)
+        if workflow.id not in runs:
+            runs[workflow.id] = await aevaluate(workflow, task, split=split, **how)
+        found = runs[workflow.id]
         measured.append(Measured(label, found, *interval(found.scores, seed)))
     pairs = combinations(measured, 2) if all_pairs else [(measured[0], other) for other in measured[1:]]
     return Compared(split, tuple(measured), tuple(_pair(old, new, seed) for old, new in pairs))
@@ -133,7 +142,8 @@ async def acompare(
 
 def _pair(old: Measured, new: Measured, seed: int) -> Pair:
     comparison = compare(old.evaluation.scores, new.evaluation.scores, seed)
-    return Pair(old.label, new.label, comparison, *flips(old.scores, new.scores))
+    same = old.evaluation.workflow.id == new.evaluation.workflow.id
+    return Pair(old.label, new.label, comparison, *flips(old.scores, new.scores), same)
 
 
 def comparison_tables(found: Compared) -> list[Table]:
@@ -147,7 +157,7 @@ def comparison_tables(found: Compared) -> list[Table]:
     scores = Table(title, columns, tuple(rows), notes=tuple(failed))
     gain = "gain (points)" if fraction else "gain"
     heads = ("", "against", "", gain, "95 % interval", "P(gain > 0)", "fixed", "broken")
-    undecided = any(pair.comparison.undecided for pair in found.pairs)
+    undecided = any(pair.verdict == "undecided" for pair in found.pairs)
     note = f"undecided: the interval holds 0, so these {count} examples do not say which of the two is better"
     pairs = tuple(_pair_row(pair, fraction) for pair in found.pairs)
     return [scores, Table("paired differences", heads, pairs, 3, notes=(note,) if undecided else ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,9 @@ def recipe_settings(name: str, settings: Mapping[str, Json]) -> Value:
             raise InputError(
                 f"the recipe '{name}' has no setting '{key}'{nearest(key, kind.model_fields)} ({known})", "recipe"
             ) from None
-        raise InputError(f"the recipe's setting '{key}': {first['msg']}", "recipe") from None
+        said = "a value of it is missing" if first["type"] == "missing" else first["msg"]
+        usual = json.dumps(kind.model_fields[key].get_default(call_default_factory=True))
+        raise InputError(said, f"recipe.{key}", f"its default is {key}: {usual}") from None
 
 
 async def induce(lab: Lab, recipe: str, settings: Value) -> Found:

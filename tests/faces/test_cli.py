@@ -27,23 +27,14 @@ from tests.servers import Answer, Body, Server, serving
 from tests.sessions import call, flow, tool
 from tests.worlds import World
 
+pytestmark = pytest.mark.usefixtures("bare")
+
 GOLDEN = Path(__file__).parent / "golden"
 GROUPS = {"models": ("list", "pull"), "bench": ("list", "run", "report")}
 HELP = [[], *([name] for name in COMMANDS), *([group, name] for group, names in GROUPS.items() for name in names)]
 RULES = "Rule: red\nRule: green\nRule: blue"
 RECIPE = {"name": "paper", "batches": 1, "loops": 1, "inner": 3}
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave out the keys of this machine, and let FlowBot's home be empty."""
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("FLOWBOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,11 @@ from tests.servers import Server, serving
 from tests.sessions import call, flow
 from tests.worlds import World
 
+pytestmark = pytest.mark.usefixtures("bare")
+
 Out = pytest.CaptureFixture[str]
 SIZES = {"train": 10, "val": 12, "test": 6}
 RULES = {"two": "Rule: red\nRule: green", "all": "Rule: red\nRule: green\nRule: blue", "red": "Rule: red"}
-
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave out the keys of this machine."""
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("FLOWBOT_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -97,14 +88,27 @@ def test_the_draws_come_from_the_tasks_seed_or_the_options(monkeypatch: pytest.M
     assert other.pairs[0].comparison == compare(scores("two", "val"), scores("all", "val"), 3)
 
 
-def test_equal_workflows_are_undecided_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = compared(monkeypatch, "two", "two")
+def test_what_no_example_tells_apart_is_undecided_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds.shelved(monkeypatch, World())
+    longer = worlds.start().with_prompts({"answer": RULES["two"] + "\nBe brief."})
+    workflows = [("two", worlds.start().with_prompts({"answer": RULES["two"]})), ("longer", longer)]
+    found = asyncio.run(acompare(workflows, worlds.task(), data=worlds.data(**SIZES)))
     assert [pair.verdict for pair in found.pairs] == ["undecided"]
     _, differences = comparison_tables(found)
     text = plain_table(differences)
     assert "undecided" in text
     assert "the interval holds 0, so these 12 examples do not say which of the two is better" in text
     assert "the interval holds 0" not in plain_table(comparison_tables(compared(monkeypatch, "two", "all"))[1])
+
+
+def test_one_workflow_named_twice_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(price=Price(1.0, 1.0))
+    worlds.shelved(monkeypatch, world, Price(1.0, 1.0))
+    same = worlds.start().with_prompts({"answer": RULES["two"]})
+    found = asyncio.run(acompare([("a", same), ("b", same)], worlds.task(), data=worlds.data(**SIZES)))
+    assert world.asked()["task"] == SIZES["val"]
+    assert [pair.verdict for pair in found.pairs] == ["the same"]
+    assert "the interval holds 0" not in plain_table(comparison_tables(found)[1])
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import urllib.request
@@ -19,15 +18,9 @@ from tests.commands import begin, finish
 from tests.metering import HI, Client, through
 from tests.servers import Answer, serving
 
+pytestmark = pytest.mark.usefixtures("bare")
+
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL")):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 def post(url: str) -> None:

@@ -6,9 +6,13 @@ Scores are as the metric gives them, in [0, 1] for most; costs of an example are
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import models_json_schema
+
+from flowbot.workflow.fields import is_list, is_map
 
 Ended = Literal["done", "budget", "interrupted", "endpoint", "sandbox", "input", "open"]
 State = Literal["running", "stopped", "done", "failed"]
@@ -376,13 +380,17 @@ class ExampleLine(Told):
 
 
 class ExamplePage(Told):
-    """A window of the table of examples; `total` counts the rows that the filter leaves."""
+    """A window of the table of examples; `total` counts the rows that the filter leaves.
+
+    `means` are the candidates' mean scores over all of those rows (empty: not taken).
+    """
 
     split: str
     candidates: list[str]
     total: int
     offset: int
     rows: list[ExampleLine]
+    means: list[float | None] = []
 
 
 class Scored(Told):
@@ -456,7 +464,7 @@ class Played(Told):
 
 
 class Trace(Told):
-    """A run of a workflow on an example, step by step. `missing` says why the steps are not there, where they are not."""
+    """A run of a workflow on an example, step by step. `missing` says why steps are not there."""
 
     workflow: str
     draw: str
@@ -562,3 +570,30 @@ ANSWERS: tuple[type[Told], ...] = (
     Problem,
     ReportData,
 )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of all answers, which the page's types are made from."""
+    _, plain = models_json_schema([(each, "serialization") for each in ANSWERS])
+    return {"$defs": {name: _older(each) for name, each in sorted(plain["$defs"].items())}}
+
+
+def _older(schema: Any) -> Any:
+    if is_list(schema):
+        return [_older(each) for each in schema]
+    if not is_map(schema):
+        return schema
+    made: dict[str, Any] = {
+        key: {name: _older(each) for name, each in value.items()}
+        if key == "properties" and is_map(value)
+        else _older(value)
+        for key, value in sorted(schema.items())
+        if not (key == "title" and isinstance(value, str))
+    }
+    if "prefixItems" in made:
+        made["items"] = made.pop("prefixItems")
+    return made
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,3 @@
+export function CompareView(_: { run: string; left: string; right: string }) {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function ExampleView(_: { run: string; split: string; id: string }) {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function TryView(_: { run: string; candidate: string }) {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function FileView() {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function WorkflowView(_: { run: string; id: string; step: string }) {
+  return null;
+}
