@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: setup demo test check bench bench-search clean
+.PHONY: setup demo test check ui ui-check bench bench-search clean
 
 setup: $(VENV)/dev.stamp
 
@@ -34,6 +34,20 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/python ui/check.py
+
+ui/node_modules/.stamp: ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund
+	@touch $@
+
+ui: $(VENV)/dev.stamp ui/node_modules/.stamp  # the page, from its sources into the package
+	$(BIN)/python -m flowbot.faces.ui.schema > ui/src/api/schema.json
+	cd ui && npm run --silent types && npm run --silent check
+	$(BIN)/python ui/check.py --build
+
+ui-check: $(VENV)/dev.stamp ui/node_modules/.stamp  # needs Node: the page's own tests, and a fresh build to compare
+	cd ui && npm run --silent check && npm run --silent test
+	$(BIN)/python ui/check.py --rebuild
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/overhead.py

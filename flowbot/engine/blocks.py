@@ -115,7 +115,7 @@ async def run_vote(step: Vote, scene: Scene) -> StepTrace:
         uses = await together([_tested(step, scenes[sample]) for sample in said])
         taken = next((sample for sample, use in zip(said, uses, strict=True) if use.value is True), taken)
     elif step.judge is not None and len(set(said.values())) > 1:
-        part = await run_call(step.judge, _before_judge(step, scene, played, [*said]))
+        part = await _before_judge(step, scene, played, [*said]).run(step.judge, run_call)
         played.append(Played({step.judge.id: part}, {}, {}, part.error))
         try:
             taken = _judged(step.judge, part, [*said])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from flowbot.engine.blocks import run_branch, run_loop, run_map, run_vote
 from flowbot.engine.calls import run_call, run_code, run_tool
 from flowbot.engine.ports import Session
-from flowbot.engine.scene import Scene
+from flowbot.engine.scene import Runner, Scene, Watch
 from flowbot.engine.tasks import end
 from flowbot.engine.trace import StepTrace, Trace, fault
 from flowbot.task.data import Example
@@ -19,15 +19,21 @@ from flowbot.workflow.graph import Workflow
 
 
 async def forward(
-    workflow: Workflow, example: Example, session: Session, draw: str = "", given: Given | None = None
+    workflow: Workflow,
+    example: Example,
+    session: Session,
+    draw: str = "",
+    given: Given | None = None,
+    watch: Watch | None = None,
 ) -> Trace:
     """Return the trace of one run. A failing step ends the example with its reason; what it does not reach still runs.
 
     The steps that `given` names do not run, in bodies neither: each gives the values that stand there for its fields,
-    in every turn, sample and item. (A vote's judge always runs.) Raises `EndpointError`, `SandboxError` and
+    in every turn, sample and item. (A vote's judge always runs.) `watch` is told of each step as it begins, and again
+    with its part of the tape as it ends, those of bodies before their block. Raises `EndpointError`, `SandboxError` and
     `BudgetReached` only: everything else that goes wrong is data.
     """
-    scene = Scene(workflow, session, draw, play, dict(example.inputs), held=given or {})
+    scene = Scene(workflow, session, draw, play, dict(example.inputs), held=given or {}, watch=watch)
     tape = await play(workflow, scene)
     steps = tuple(tape.values())
     failed = fault(tape)
@@ -46,7 +52,7 @@ async def play(steps: StepList, scene: Scene) -> dict[str, StepTrace]:
             await running[before]
         held = step.id in scene.held
         if held or all(before in tape and not tape[before].error for before in steps.upstream[step.id]):
-            tape[step.id] = done = _held(step, scene) if held else await RUN[step.kind](step, scene)
+            tape[step.id] = done = _held(step, scene) if held else await scene.run(step, RUN[step.kind])
             scene.values.update({f"{step.id}.{name}": value for name, value in done.gives.items()})
 
     if len(steps.steps) == 1:
@@ -69,7 +75,6 @@ def _held(step: Step, scene: Scene) -> StepTrace:
 
 
 Given = Mapping[str, Mapping[str, Json]]  # by step id, the values of its fields
-Runner = Callable[..., Awaitable[StepTrace]]
 RUN: Mapping[str, Runner] = {
     "call": run_call,
     "tool": run_tool,

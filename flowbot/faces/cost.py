@@ -67,10 +67,17 @@ def _repeats(step: Block, fewest: bool) -> int:
             return 1
 
 
-def asked(workflow: Workflow, examples: Sequence[Example], specs: Sequence[ModelSpec], fewest: bool) -> list[Asked]:
+def asked(
+    workflow: Workflow,
+    examples: Sequence[Example],
+    specs: Sequence[ModelSpec],
+    fewest: bool,
+    longest: int | None = None,
+) -> list[Asked]:
     """Return what each call takes in one example, at the low end (`fewest`) or the high one; inputs as in `examples`.
 
-    At the high end every typed reply is repaired once and every tool call that is allowed is made.
+    At the high end every typed reply is repaired once and every tool call that is allowed is made. With `longest`
+    (tokens) every reply is as long as its bound, or as that where it has none, and so is a text that nobody knows yet.
     """
     counts = times(workflow.steps, fewest)
     readable = {step.id: scope for step, scope in scopes(workflow.steps, workflow.inputs)}
@@ -80,14 +87,15 @@ def asked(workflow: Workflow, examples: Sequence[Example], specs: Sequence[Model
         count = counts.get(call.id, 0)
         spec = known.get(call.model or workflow.model or "")
         bound = call.max_tokens or (spec.max_tokens if spec else None)
-        reply = min(SHORT if fewest else LONG, bound or LONG)
+        reply = min(SHORT if fewest else LONG, bound or LONG) if longest is None else bound or longest
+        text = TEXT if longest is None else 4 * longest
         per_token = LOW_BYTES if fewest else HIGH_BYTES
-        read = _read(workflow, call, examples, readable[call.id], per_token)
+        read = _read(workflow, call, examples, readable[call.id], per_token, text)
         turns = 0 if fewest or not call.tools else call.max_tool_calls
         repair = 0 if fewest or call.plain_field else 1
         requests = 1 + turns + repair
         again = turns * (turns + 1) // 2 + turns * repair  # each turn reads what those before it called and got
-        tokens = requests * read + again * (reply + _tokens(TEXT, per_token)) + repair * reply
+        tokens = requests * read + again * (reply + _tokens(text, per_token)) + repair * reply
         name = call.model or workflow.model or ""
         found.append(Asked(call.id, name, count * requests, count * tokens, count * requests * reply))
     return found
@@ -139,7 +147,12 @@ def models_of(workflow: Workflow, specs: Sequence[ModelSpec]) -> list[ModelSpec]
 
 
 def _read(
-    workflow: Workflow, call: Call, examples: Sequence[Example], scope: Mapping[str, FieldType], per_token: float
+    workflow: Workflow,
+    call: Call,
+    examples: Sequence[Example],
+    scope: Mapping[str, FieldType],
+    per_token: float,
+    text: int,
 ) -> int:
     """Return the mean tokens that one request of a call reads: prompt, demos, inputs, schema and tools."""
     fixed = "" if call.plain_field else json.dumps(schema_of(call.gives), ensure_ascii=False)
@@ -149,7 +162,7 @@ def _read(
     shown = [example.inputs for example in examples[:EXAMPLES]] or [{}]
     total = 0
     for inputs in shown:
-        reads = {source: inputs.get(source, unknown(scope[source])) for source in call.reads}
+        reads = {source: inputs.get(source, unknown(scope[source], text)) for source in call.reads}
         total += sum(len(message["content"].encode("utf-8", "replace")) for message in ask_of(call, reads).messages())
     return _tokens(total / len(shown) + len(fixed.encode("utf-8", "replace")), per_token) + 10
 
@@ -158,8 +171,8 @@ def _tokens(size: float, per_token: float) -> int:
     return round(size / per_token)
 
 
-def unknown(kind: FieldType) -> Json:
-    """Return a value of a type that stands for one that nobody knows yet."""
+def unknown(kind: FieldType, text: int = TEXT) -> Json:
+    """Return a value of a type that stands for one that nobody knows yet; `text` are a text's characters."""
     match kind.kind:
         case "number":
             return 12345
@@ -168,6 +181,6 @@ def unknown(kind: FieldType) -> Json:
         case "choice":
             return max(kind.choices, key=len)
         case "list":
-            return [unknown(kind.item or JSON)] * ITEMS
+            return [unknown(kind.item or JSON, text)] * ITEMS
         case _:
-            return "x" * TEXT
+            return "x" * text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from flowbot.money import Ledger
@@ -77,11 +78,16 @@ def front_of_rows(rows: Sequence[Row], ledger: Ledger) -> Front:
     """Return the front that rows are, in their order; the ledger tells whether money is what they cost."""
     members: list[Member] = []
     for place, row in enumerate(rows, 1):
-        low, high = interval(row.scores)
+        low, high = _interval(row.scores)
         name = file_name(place, len(rows), row.mean, row.cost)
         members.append(Member(row.candidate.workflow, row.mean, low, high, row.cost, f"{FOLDER}/{name}"))
     line = ledger.lines.get("task")
     return Front(tuple(members), bool(line and line.usage.usd))
+
+
+@lru_cache(256)
+def _interval(scores: tuple[float, ...]) -> tuple[float, float]:
+    return interval(scores)  # a run that is followed asks for the same again and again
 
 
 def plain_front(front: Front) -> dict[str, Any]:

@@ -39,7 +39,7 @@ WIDTH_OF_BAR = 24
 
 
 class SessionState(Protocol):
-    """What is polled of a run: what was spent, what is in flight, and how many replies came from the journal."""
+    """What is polled of a run: what was spent, what is in flight (None: not known), and the replies of the journal."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -48,7 +48,7 @@ class SessionState(Protocol):
     def purse(self) -> Purse: ...
 
     @property
-    def in_flight(self) -> int: ...
+    def in_flight(self) -> int | None: ...
 
     @property
     def replayed(self) -> int: ...
@@ -101,8 +101,8 @@ class Progress:
     """Shows a run while it goes on. It never changes and never stops a run: a stream that fails is left alone.
 
     On a terminal a live panel on `stream` (stderr); elsewhere plain lines and a heartbeat; with `json_lines` one JSON
-    object an event on stdout and nothing else; with `quiet` nothing (JSON lines are not silenced by it). The
-    `session_state` may come later, as `state` of an event of the kind `open`.
+    object an event on stdout and nothing else; with `quiet` nothing (JSON lines are not silenced by it); with `plain`
+    lines on a terminal too. The `session_state` may come later, as `state` of an event of the kind `open`.
     """
 
     def __init__(
@@ -112,11 +112,13 @@ class Progress:
         stream: TextIO | None = None,
         quiet: bool = False,
         json_lines: bool = False,
+        plain: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state: SessionState = session_state or _Nothing()
         self._stream = sys.stdout if json_lines else stream or sys.stderr
         self._json, self._quiet, self._clock = json_lines, quiet and not json_lines, clock
+        self._plain = plain
         self._heard = Heard()
         self._began = self._spoke = clock()
         self._lock = threading.Lock()
@@ -127,7 +129,7 @@ class Progress:
     def __enter__(self) -> Self:
         if self._json or self._quiet:
             return self
-        if is_terminal(self._stream):
+        if is_terminal(self._stream) and not self._plain:
             self._live = self._panel()
             self._live.start()
         else:
@@ -168,6 +170,10 @@ class Progress:
 
             with contextlib.suppress(OSError, ValueError):
                 self._live.console.print(Text(f"{duration(self._clock() - self._began):>9}  {line}"))
+
+    def known(self, event: Mapping[str, Any]) -> None:
+        """Take one event from before this view was opened: its score counts, nothing is shown."""
+        self._heard.take(event)
 
     def beat(self) -> None:
         """Write a heartbeat line, unless a line was written within the last ten seconds."""
@@ -230,7 +236,9 @@ class Progress:
             parts.append(f"{duration(self._clock() - self._began)} of {duration(budget.seconds)}")
         if self._state.replayed:
             parts.append(f"{count_text(self._state.replayed)} from the journal")
-        return ", ".join([*parts, f"{self._state.in_flight} in flight"])
+        if self._state.in_flight is not None:
+            parts.append(f"{self._state.in_flight} in flight")
+        return ", ".join(parts)
 
     def _panel(self) -> Live:
         from rich.console import Console

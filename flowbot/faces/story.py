@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from flowbot.faces.front import Front, front_of_rows, front_told
+from flowbot.faces.measured import Event, Kept, Measured, Point, Whole, candidates_of, points_of
 from flowbot.faces.race_story import Confirmation, Race, confirmation, tell_race
 from flowbot.faces.tables import gain_text, interval_text, is_fraction, score_text
 from flowbot.money import Ledger, Line, Usage
@@ -15,10 +17,9 @@ from flowbot.search.compare import Comparison, compare
 from flowbot.search.lab import Candidate, Row
 from flowbot.search.pool import front_of
 from flowbot.store.journal import JournalReader
-from flowbot.workflow.fields import Json, as_text
+from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 
-Event = Mapping[str, Any]
 WHERE = {
     "test": "on the sealed test",
     "confirm": "on examples kept back from the search",
@@ -34,23 +35,6 @@ ENDINGS = {
     "input": "A wrong input stopped the run; mend it and take the run up again.",
     "open": "The run has not ended: it is still going, or it was killed and can be taken up again.",
 }
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A candidate with what was measured of it; `scores` are its latest on validation, by example id."""
-
-    id: str
-    workflow: Workflow
-    parent: str | None
-    edits: tuple[str, ...]
-    hypothesis: str
-    scores: Mapping[str, float] = field(default_factory=dict[str, float])
-    mean: float | None = None
-    failed: int = 0
-    train_mean: float | None = None
-    cost: float | None = None
-    why_best: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,16 +56,6 @@ class Tried:
     why: str
     candidate: str | None
     gain: float | None
-
-
-@dataclass(frozen=True)
-class Point:
-    """One measurement, in order: the mean of a `batch` or of `validation`, and the best mean on validation by then."""
-
-    kind: str
-    value: float
-    label: str
-    best: float | None
 
 
 @dataclass(frozen=True)
@@ -120,9 +94,14 @@ class Story:
     outcome: Confirmation | None = None
     front: Front = field(default_factory=Front)
 
+    @cached_property
+    def known(self) -> Mapping[str, Measured]:
+        """The candidates by id."""
+        return {each.id: each for each in self.candidates}
+
     def candidate(self, workflow: Workflow | None) -> Measured | None:
         """Return what was measured of a workflow."""
-        return next((each for each in self.candidates if workflow and each.id == workflow.id), None)
+        return self.known.get(workflow.id) if workflow else None
 
     @property
     def fraction(self) -> bool:
@@ -136,24 +115,34 @@ def read_story(journal_path: Path) -> Story:
     journal = JournalReader(journal_path)
     try:
         events, ends = list(journal.events()), journal.ends()
-        current = _current(events, ends)
-        ledger = _ledger(current["ledger"]) if current and "ledger" in current else journal.ledger()
+        current = current_end(events, ends)
+        ledger = ledger_told(current["ledger"]) if current and "ledger" in current else journal.ledger()
     finally:
         journal.close()
     return tell_story(events, ends, ledger)
 
 
-def tell_story(events: Sequence[Event], ends: Sequence[Event], ledger: Ledger) -> Story:
-    """Return the story of recorded events; an end counts only if nothing was decided after it."""
-    end: Event = _current(events, ends) or {}
+def tell_story(
+    events: Sequence[Event],
+    ends: Sequence[Event],
+    ledger: Ledger,
+    kept: Kept | None = None,
+    stretches: int | None = None,
+) -> Story:
+    """Return the story of recorded events; an end counts only if nothing was decided after it.
+
+    With `kept` events may leave out the workflows of candidates and the scores of rows (`items` tells count and
+    deviation of those): they are found there. `stretches` says how many there were, where `ends` are not all.
+    """
+    end: Event = current_end(events, ends) or {}
     begun = _first(events, "start")
-    candidates = _candidates(events)
+    candidates = candidates_of(events, kept or Whole(events))
     known = {each.id: each for each in candidates}
     start = _workflow(begun.get("workflow"))
     best = _workflow(end.get("best_workflow")) or _last_best(events, known)
     task: Event = end.get("task") or {}
     told: Mapping[str, Any] = end.get("tables") or {}
-    settled = {split: _comparison(facts) for split, facts in told.items() if facts}
+    settled = {split: comparison_told(facts) for split, facts in told.items() if facts}
     race = tell_race(events) if begun.get("recipe") in CONFIRMING else None
     times = [each["at"] for each in (*events, end) if each.get("at") is not None]
     return Story(
@@ -172,7 +161,7 @@ def tell_story(events: Sequence[Event], ends: Sequence[Event], ledger: Ledger) -
         updates=tuple(
             Update(each["name"], each["batch_mean"], each["workflow"], each["changed"]) for each in _all(events, "step")
         ),
-        points=_points(events),
+        points=points_of(events),
         moves=tuple(
             Tried(each["name"], each["kept"], each.get("why") or "", each.get("candidate"), each.get("gain"))
             for each in _all(events, "move")
@@ -182,13 +171,12 @@ def tell_story(events: Sequence[Event], ends: Sequence[Event], ledger: Ledger) -
         ledger=ledger,
         notes=tuple(end.get("notes") or ()),
         version=end.get("version") or "",
-        stretches=len(ends) + (not end),
+        stretches=len(ends) + (not end) if stretches is None else stretches,
         began=min(times, default=None),
         last=max(times, default=None),
         race=race,
         outcome=race and (confirmation(end["outcome"]) if end.get("outcome") else race.end),
-        front=front_told(end.get("front") or {}, {each.id: each.workflow for each in candidates})
-        or _front(candidates, ledger),
+        front=_front_told(end.get("front") or {}, known) or _front(candidates, ledger),
     )
 
 
@@ -211,11 +199,15 @@ def headline(story: Story) -> tuple[str, str]:
     return f"{score_text(found.old, fraction)} -> {score_text(found.new, fraction)}", f"{where} ({gain}){said}"
 
 
-def _current(events: Sequence[Event], ends: Sequence[Event]) -> Event | None:
+def current_end(events: Sequence[Event], ends: Sequence[Event]) -> Event | None:
     """Return the last end, or None where the run went on after it."""
+    return standing_end(ends, max((event["at"] for event in events if event.get("at") is not None), default=0.0))
+
+
+def standing_end(ends: Sequence[Event], decided: float) -> Event | None:
+    """Return the last end, or None where something was decided after it; `decided` is when the last thing was."""
     if not ends:
         return None
-    decided = max((event["at"] for event in events if event.get("at") is not None), default=0.0)
     at = ends[-1].get("at")
     return None if at is not None and at < decided else ends[-1]
 
@@ -233,54 +225,9 @@ def _workflow(plain: Json | None) -> Workflow | None:
     return Workflow.model_validate(plain) if plain else None
 
 
-def _candidates(events: Sequence[Event]) -> tuple[Measured, ...]:
-    found: dict[str, dict[str, Any]] = {}
-    for event in events:
-        match event["kind"]:
-            case "candidate":
-                found[event["id"]] = {
-                    "id": event["id"],
-                    "workflow": Workflow.model_validate(event["workflow"]),
-                    "parent": event.get("parent"),
-                    "edits": tuple(as_text(edit) for edit in event.get("edits") or ()),
-                    "hypothesis": event.get("hypothesis") or "",
-                }
-            case "row" if event["candidate"] in found and event["split"] == "val":
-                facts = {"mean": event["mean"], "failed": event.get("failed") or 0, "cost": event.get("cost")}
-                found[event["candidate"]] |= facts | {"scores": {str(key): value for key, value in event["scores"]}}
-            case "row" if event["candidate"] in found:
-                found[event["candidate"]]["train_mean"] = event["mean"]
-            case "sampled" if event["candidate"] in found:
-                found[event["candidate"]]["mean"] = event["mean"]
-            case "best" if event["candidate"] in found:
-                found[event["candidate"]]["why_best"] = event.get("why") or "best"
-            case _:
-                pass
-    return tuple(Measured(**facts) for facts in found.values())
-
-
 def _last_best(events: Sequence[Event], known: Mapping[str, Measured]) -> Workflow | None:
     named = [event["candidate"] for event in _all(events, "best") if event["candidate"] in known]
     return known[named[-1]].workflow if named else None
-
-
-def _points(events: Sequence[Event]) -> tuple[Point, ...]:
-    """Return the measurements in order; a candidate that becomes the best does so with its row, if just measured."""
-    points: list[Point] = []
-    best: float | None = None
-    since = 0  # what was measured before is settled
-    for event in events:
-        if event["kind"] == "step":
-            points.append(Point("batch", event["batch_mean"], event["name"], best))
-        elif event["kind"] == "row" and event["split"] == "val":
-            points.append(Point("validation", event["mean"], event["candidate"][:6], best))
-        elif event["kind"] in ("best", "sampled"):
-            best, label = event["mean"], event["candidate"][:6]
-            fresh = [at for at in range(since, len(points)) if points[at].label == label]
-            for at in range(fresh[-1] if fresh else max(0, len(points) - 1), len(points)):
-                points[at] = replace(points[at], best=best)
-            since = len(points)
-    return tuple(points)
 
 
 def _parts(
@@ -300,26 +247,55 @@ def _so_far(
 ) -> Mapping[str, Comparison]:
     """Return start against best on validation from their rows, where both were measured on the same examples."""
     old, new = (known.get(each.id) if each else None for each in (start, best))
-    if old is None or new is None or old.id == new.id or not old.scores or list(old.scores) != list(new.scores):
+    if old is None or new is None or old.id == new.id:
         return {}
-    return {"val": compare(list(old.scores.values()), list(new.scores.values()), seed)}
+    return paired(old.scores, new.scores, seed)
+
+
+def paired(before: Mapping[str, float], after: Mapping[str, float], seed: int) -> Mapping[str, Comparison]:
+    """Return the comparison on validation of two rows by example id; none where they are of other examples."""
+    if not before or list(before) != list(after):
+        return {}
+    return {"val": _compared(tuple(before.values()), tuple(after.values()), seed)}
+
+
+@lru_cache(64)
+def _compared(old: tuple[float, ...], new: tuple[float, ...], seed: int) -> Comparison:
+    return compare(old, new, seed)  # a run that is followed asks for the same again and again
+
+
+@dataclass(frozen=True)
+class _Priced:
+    measured: Measured
+    mean: float
+    cost: float
 
 
 def _front(candidates: Sequence[Measured], ledger: Ledger) -> Front:
     """Return the front so far, from all rows on validation; of a journal that has no costs, none."""
-    rows = [
-        Row(Candidate(each.workflow, each.parent), "val", tuple(each.scores.values()), each.cost)
-        for each in candidates
-        if each.scores and each.cost is not None
+    priced = [
+        _Priced(each, each.mean, each.cost) for each in candidates if each.mean is not None and each.cost is not None
     ]
-    return front_of_rows(front_of(rows), ledger)
+    rows = [
+        Row(Candidate(each.measured.workflow), "val", tuple(each.measured.scores.values()), each.cost)
+        for each in front_of(priced)
+    ]
+    return front_of_rows(rows, ledger)
 
 
-def _comparison(facts: Mapping[str, Any]) -> Comparison:
+def _front_told(plain: Mapping[str, Any], known: Mapping[str, Measured]) -> Front:
+    """Return the front that an end tells."""
+    ids = [each["candidate"] for each in plain.get("members") or ()]
+    return front_told(plain, {each: known[each].workflow for each in ids if each in known})
+
+
+def comparison_told(facts: Mapping[str, Any]) -> Comparison:
+    """Return a comparison from plain data."""
     return Comparison(*(facts[name] for name in ("n", "old", "new", "low", "high", "p_gain")))
 
 
-def _ledger(rows: Sequence[Mapping[str, Any]]) -> Ledger:
+def ledger_told(rows: Sequence[Mapping[str, Any]]) -> Ledger:
+    """Return the ledger from a run's last record."""
     names = ("calls", "input_tokens", "output_tokens", "cached_tokens", "usd", "seconds", "estimated")
     return Ledger(
         {

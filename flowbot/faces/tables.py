@@ -17,6 +17,7 @@ from flowbot.search.compare import Comparison
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
+    from rich.text import Text
 
 UNKNOWN = "price unknown"
 SPLITS = {"val": "validation", "confirm": "confirmation", "test": "sealed test"}
@@ -320,6 +321,17 @@ def rich_table(table: Table) -> RichTable:
     return made
 
 
+def upright(table: Table) -> Text:
+    """Return a table for rich where the terminal is too narrow for it: a paragraph a row, each value by its name."""
+    from rich.text import Text
+
+    lines = [Text(table.title, style="bold")] if table.title else []
+    for name, *cells in table.rows:
+        told = [f"{column} {cell}".strip() for column, cell in zip(table.columns[1:], cells, strict=True) if cell]
+        lines += [Text(f"  {name}"), Text(f"      {', '.join(told)}", style="dim")]
+    return Text("\n").join([*lines, *(Text(f"  {note}", style="dim") for note in table.notes), Text("")])
+
+
 def _before_sum(table: Table, index: int) -> bool:
     return table.summed and index == len(table.rows) - 2
 
@@ -335,7 +347,10 @@ def show(table: Table, stream: TextIO | None = None) -> None:
     if is_terminal(out):
         from rich.console import Console
 
-        Console(file=out).print(rich_table(table))
+        console, made = Console(file=out), rich_table(table)
+        free = console.options.update(max_width=10_000)  # else it measures no more than there is
+        narrow = console.measure(made, options=free).maximum > console.width
+        console.print(upright(table) if narrow else made)
     else:
         out.write(plain_table(table) + "\n")
 

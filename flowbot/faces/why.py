@@ -10,8 +10,9 @@ from typing import Any
 
 from flowbot.errors import InputError
 from flowbot.faces.front import FOLDER
+from flowbot.faces.measured import Measured
 from flowbot.faces.race_story import Child, Cluster, Race
-from flowbot.faces.story import Measured, Story, read_story
+from flowbot.faces.story import Story, read_story
 from flowbot.store.files import load_workflow
 from flowbot.workflow.blocks import Step
 from flowbot.workflow.draw import settings
@@ -95,7 +96,7 @@ def tell_why(story: Story, workflow: Workflow) -> Why:
 
 def _way(story: Story, workflow: Workflow) -> list[Measured]:
     """Return the candidates from the start to a workflow, by their parents."""
-    known = {each.id: each for each in story.candidates}
+    known = story.known
     way = [known[workflow.id]]
     while (parent := known.get(way[0].parent or "")) is not None and parent not in way:
         way.insert(0, parent)

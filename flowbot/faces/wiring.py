@@ -30,6 +30,7 @@ from flowbot.workflow.tools import FunctionSpec, McpSpec, PythonSpec, TestsSpec,
 
 PROMPT_WORDS = 600  # a rewritten instruction with more is refused (law 10)
 Journal = SqliteJournal | MemoryJournal
+NO_BOUND = Budget()
 IN_SANDBOX = ("code_tests",)  # metrics that run programs
 
 
@@ -156,12 +157,13 @@ async def open_session(
     metric: str = "",
     base_url: str | None = None,
     concurrency: int = 16,
+    budget: Budget = NO_BOUND,
 ) -> AsyncGenerator[RunSession]:
     """Open a session without a run, for a workflow that is only run or measured; the toolbox is closed at its end."""
     shelf = open_shelf(models, base_url, concurrency)
     try:
         await prepare(toolbox, workflow, (), metric)
-        session = _session(shelf, MemoryJournal(keep=False), Budget(), toolbox)
+        session = _session(shelf, MemoryJournal(keep=False), budget, toolbox)
         try:
             yield session
         finally:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from flowbot.search.lab import Candidate, Row
 from flowbot.workflow.requests import length
 
 MOST = 12  # members
 CHEAPER = 0.85  # a child that costs at most this share of another is a cheaper one
+
+
+class Priced(Protocol):
+    """What has a mean score and a cost, such as a row."""
+
+    @property
+    def mean(self) -> float: ...
+
+    @property
+    def cost(self) -> float: ...
+
+
+P = TypeVar("P", bound=Priced)
 
 
 @dataclass
@@ -113,9 +127,9 @@ class Pool:
         return [*fits, *(row for row in by_score if row not in fits)]
 
 
-def front_of(rows: Iterable[Row]) -> tuple[Row, ...]:
+def front_of(rows: Iterable[P]) -> tuple[P, ...]:
     """Return the rows that no other beats on score and cost, the cheapest first."""
-    front: list[Row] = []
+    front: list[P] = []
     for row in sorted(rows, key=lambda row: (row.cost, -row.mean)):
         if not front or row.mean > front[-1].mean:
             front.append(row)

@@ -111,7 +111,8 @@ class SqliteJournal:
         kind = str(event["kind"])
         seq, self._seq = self._seq, self._seq + 1
         if seq >= len(self._recorded):
-            await self._write("INSERT INTO events VALUES (?,?,?,?)", (seq, kind, self._text(event), time.time()))
+            row = (seq, kind, self._text(event), time.time(), self.paid().calls)
+            await self._write("INSERT INTO events VALUES (?,?,?,?,?)", row)
             return event
         was, recorded = self._recorded[seq]
         if was == kind and free:
@@ -238,19 +239,9 @@ class JournalReader:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise InputError("there is no journal here", str(path), "name the folder of a run")
-        try:
-            self._db = opened_to_read(path)
-            self._db.execute("BEGIN")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            names = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"cannot read the journal: {error}", str(path), "name the folder of a run") from None
-        if version > len(MIGRATIONS) or not {"calls", "events"} <= names:
-            self._db.close()
-            raise InputError("this is no journal of a version known here", str(path), "use the FlowBot that wrote it")
-        self._has_ends = "ends" in names
+        self._db, version = opened_journal(path)
+        self._db.execute("BEGIN")
+        self._has_ends = version > 1
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the recorded decisions, in order."""
@@ -264,18 +255,39 @@ class JournalReader:
 
     def ledger(self) -> Ledger:
         """Return what the recorded replies cost, by purpose; which of them were repairs is not recorded."""
-        ledger = Ledger()
-        rows = self._db.execute(
-            "SELECT purpose, json_extract(value, '$.usage'), json_extract(value, '$.retries') FROM calls"
-            " WHERE json_type(value, '$.usage') = 'object' ORDER BY at"
-        )
-        for purpose, usage, retries in rows:
-            ledger.add(purpose, Usage(**json.loads(usage)), retries=retries or 0)
-        return ledger
+        return ledger_of(self._db)
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+
+def ledger_of(db: sqlite3.Connection) -> Ledger:
+    """Return what the recorded replies cost, by purpose; it reads all of them."""
+    ledger = Ledger()
+    rows = db.execute(
+        "SELECT purpose, json_extract(value, '$.usage'), json_extract(value, '$.retries') FROM calls"
+        " WHERE json_type(value, '$.usage') = 'object' ORDER BY at"
+    )
+    for purpose, usage, retries in rows:
+        ledger.add(purpose, Usage(**json.loads(usage)), retries=retries or 0)
+    return ledger
+
+
+def opened_journal(path: Path) -> tuple[sqlite3.Connection, int]:
+    """Open a journal for reading and return it with its version; raise `InputError` where it is none known here."""
+    if not path.is_file():
+        raise InputError("there is no journal here", str(path), "name the folder of a run")
+    try:
+        db = opened_to_read(path)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"cannot read the journal: {error}", str(path), "name the folder of a run") from None
+    if version > len(MIGRATIONS) or not {"calls", "events"} <= names:
+        db.close()
+        raise InputError("this is no journal of a version known here", str(path), "use the FlowBot that wrote it")
+    return db, version
 
 
 def opened_to_read(path: Path) -> sqlite3.Connection:

@@ -30,7 +30,8 @@ _TOTAL = "INSERT OR REPLACE INTO totals VALUES (?,?,?,?,?,?,?,?,?)"
 def shown_tables(db: sqlite3.Connection) -> None:
     """Make the tables; sums of what an older journal holds are taken once, their models not known."""
     db.execute(
-        "CREATE TABLE examples (split TEXT, place INTEGER, id TEXT, value TEXT, PRIMARY KEY (split, place)) WITHOUT ROWID"
+        "CREATE TABLE examples (split TEXT, place INTEGER, id TEXT, value TEXT,"
+        " PRIMARY KEY (split, place)) WITHOUT ROWID"
     )
     db.execute("CREATE INDEX examples_id ON examples (id)")
     db.execute("CREATE TABLE workflows (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
@@ -41,10 +42,13 @@ def shown_tables(db: sqlite3.Connection) -> None:
     )
     db.execute("CREATE INDEX traces_example ON traces (example, workflow, draw, score)")
     db.execute("CREATE INDEX traces_at ON traces (at)")
+    db.execute("ALTER TABLE events ADD COLUMN calls INTEGER")  # that were paid for by then
+    db.execute("CREATE INDEX events_kind ON events (kind)")
     db.execute(
         "CREATE TABLE notes (workflow TEXT, example TEXT, kind TEXT, name TEXT, value TEXT,"
         " PRIMARY KEY (workflow, example, kind, name)) WITHOUT ROWID"
     )
+    db.execute("CREATE INDEX notes_example ON notes (example)")
     db.execute("CREATE TABLE now (key TEXT PRIMARY KEY, value TEXT NOT NULL, at REAL) WITHOUT ROWID")
     db.execute(
         "CREATE TABLE totals (purpose TEXT, model TEXT, calls INTEGER, input INTEGER, output INTEGER, cached INTEGER,"
@@ -95,7 +99,7 @@ class Shown:
         )
 
     def note(self, workflow: str, example: str, kind: str, name: str, value: Any) -> None:
-        """Keep what was said of a run: `kind` is `verdict`, `gradient` or `critique`, `name` the stage that it is of."""
+        """Keep what was said of a run: `kind` is `verdict`, `gradient` or `critique`, `name` the stage it is of."""
         if self.put is not None:
             self.put(_NOTE, (workflow, example, kind, name, self._text(value)))
 
@@ -125,7 +129,8 @@ class Totals:
         """Add a recorded reply; what has no usage costs nothing."""
         if isinstance(value, dict) and "usage" in value:
             used, retries = self.sums.get((purpose, model), (Usage(), 0))
-            self.sums[purpose, model] = used + Usage(**value["usage"]), retries + value["retries"]
+            usage: dict[str, Any] = value["usage"]
+            self.sums[purpose, model] = used + Usage(**usage), retries + int(value["retries"])  # pyright: ignore[reportUnknownArgumentType]
             self.changed.add((purpose, model))
 
     def write(self, db: sqlite3.Connection) -> None:

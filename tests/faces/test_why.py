@@ -11,9 +11,9 @@ import pytest
 import flowbot
 from flowbot.faces.cli import code_of
 from flowbot.faces.why import find_why, lines
-from tests.faces.test_report import BEST as PAPER_BEST
-from tests.faces.test_report import OPENING as PAPER
-from tests.faces.test_report import SEARCH as PAPER_SEARCH
+from tests.papers import BEST as PAPER_BEST
+from tests.papers import OPENING as PAPER
+from tests.papers import SEARCH as PAPER_SEARCH
 from tests.races import (
     BEST,
     COMPARED,

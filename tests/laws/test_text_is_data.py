@@ -32,7 +32,6 @@ ALLOWED = {  # what is formatted is FlowBot's own text
     ("tools/metric.py", "format"),  # the judge's instruction, with the scale
     ("models/catalogue.py", "format"),  # names of wheels in the package's own catalogue
     ("tools/sandbox/words.py", "format"),  # the mark of cut output, with its size
-    ("faces/report.py", "from_string"),  # the report's page, with autoescape
 }
 TEXTS = [  # what a model, a data file or a tool may say
     "{q} {0} {ask.out} {{q}} {{{{7*7}}}} {% if q %}x{% endif %}",

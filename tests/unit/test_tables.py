@@ -12,6 +12,7 @@ from flowbot.faces.front import Front
 from flowbot.faces.race_story import Child, Cluster, Confirmation, Decision, Race
 from flowbot.faces.tables import (
     ResultRow,
+    Table,
     chance_text,
     clusters_table,
     edits_table,
@@ -142,6 +143,18 @@ def test_a_terminal_gets_the_same_cells(monkeypatch: pytest.MonkeyPatch) -> None
     show(result_table({"[bold]x": result_rows(GAIN)}), out)
     assert "+57.5 to +78.8" in out.getvalue()
     assert "[bold]x" in out.getvalue()
+
+
+def test_a_narrow_terminal_gets_every_cell_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Terminal()
+    columns = ("file", *(f"column {n}" for n in range(6)))
+    show(Table("a wide one", columns, (("one.yaml", *("x" * 13 + str(n) for n in range(6))),), notes=("a note",)), out)
+    text = out.getvalue()
+    assert all(f"column {n} {'x' * 13}{n}" in " ".join(text.split()) for n in range(6))
+    assert "…" not in text
+    assert "a note" in text
 
 
 def test_print_result_says_how_it_ended_and_where_things_are() -> None:

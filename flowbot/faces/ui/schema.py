@@ -7,16 +7,23 @@ Scores are as the metric gives them, in [0, 1] for most; costs of an example are
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+import re
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
+from pydantic_core import PydanticSerializationError
 
 from flowbot.workflow.fields import is_list, is_map
 
+_ENDING = re.compile("[<>&\u2028\u2029]")
 Ended = Literal["done", "budget", "interrupted", "endpoint", "sandbox", "input", "open"]
 State = Literal["running", "stopped", "done", "failed"]
 Fate = Literal["start", "best", "accepted", "kept", "rejected", "undecided", "dropped", "guarded", "pending", "seed"]
+
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Told(BaseModel):
@@ -210,6 +217,10 @@ class Run(Told):
 
     `dollars` says whether costs are money. `parts` are validation means after each part of the search. `notes` are
     what the run has to say of itself. `content` is false where texts were left out on request.
+
+    Where only what is behind a place was asked for, `points` and `updates` take the place of those known from
+    `points_from` and `updates_from` on (a point may change once: when its candidate becomes the best), and `candidates`
+    that of those with the same id.
     """
 
     line: RunLine
@@ -239,6 +250,8 @@ class Run(Told):
     phase: Phase | None
     notes: list[str]
     content: bool
+    points_from: int = 0
+    updates_from: int = 0
 
 
 class Field(Told):
@@ -570,6 +583,32 @@ ANSWERS: tuple[type[Told], ...] = (
     Problem,
     ReportData,
 )
+
+
+def json_text(told: BaseModel) -> str:
+    """Return what is told as JSON; halves of characters, which have no UTF-8, become `?`."""
+    try:
+        return told.model_dump_json()
+    except PydanticSerializationError:
+        return rewritten(told, lambda text: text.encode("utf-8", "replace").decode()).model_dump_json()
+
+
+def rewritten(told: T, change: Callable[[str], str]) -> T:
+    """Return what is told with every text in it changed, keys of maps too."""
+    return type(told).model_validate(_changed(told.model_dump(), change))
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return [_changed(each, change) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    return {change(key): _changed(each, change) for key, each in value.items()} if is_map(value) else value
+
+
+def embedded(told: BaseModel) -> str:
+    """Return what is told as JSON that may stand in a script of a page: no text in it can end the script."""
+    return _ENDING.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text(told))
 
 
 def json_schema() -> dict[str, Any]:

@@ -25,9 +25,11 @@ export function embeddedSource(data: ReportData): Source {
       return held === undefined ? absent("this split") : windowOf(held, window);
     },
     example: async (_, split, id) => exampleOf(traces, split, id) ?? absent("this example"),
-    trace: async (_, workflow, draw, example) =>
-      traces.find((each) => each.workflow === workflow && each.draw === draw && each.example === example) ??
-      absent("this trace"),
+    trace: async (_, workflow, draw, example) => {
+      const of = traces.filter((each) => each.workflow === workflow && each.example === example);
+      const wanted = of.find((each) => each.draw === draw) ?? of.find((each) => each.split === draw);
+      return wanted ?? absent("this trace");
+    },
     flow: () => absent("the workflow"),
     follow: () => () => undefined,
     price: () => absent("trying"),

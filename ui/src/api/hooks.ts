@@ -77,7 +77,11 @@ export function useExamplePages(run: string, window: Window, offsets: number[]) 
 
 export function useExample(run: string, split: string, id: string) {
   const source = useSource();
-  return useQuery({ queryKey: ["example", run, split, id], queryFn: () => source.example(run, split, id) });
+  return useQuery({
+    queryKey: ["example", run, split, id],
+    queryFn: () => source.example(run, split, id),
+    enabled: Boolean(split && id),
+  });
 }
 
 export function useTrace(run: string, workflow: string, draw: string, example: string) {

@@ -39,7 +39,8 @@ export function httpSource(secret: string): Source {
       headers: { "Content-Type": "application/json" },
       signal: signal ?? null,
     });
-  const of = (run: string) => `runs/${encodeURIComponent(run)}`;
+  // a browser takes "." out of an address
+  const of = (run: string) => `runs/${run === "." ? "~" : encodeURIComponent(run)}`;
   const each = (...parts: string[]) => parts.map(encodeURIComponent).join("/");
 
   return {
@@ -97,7 +98,7 @@ function isStep(event: unknown): event is TryStep {
 }
 
 /** Yield the data of server-sent events as it arrives. */
-async function* events(response: Response): AsyncGenerator<unknown> {
+export async function* events(response: Response): AsyncGenerator<unknown> {
   if (response.body === null) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

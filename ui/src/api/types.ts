@@ -543,6 +543,10 @@ export interface ReportData {
  * `dollars` says whether costs are money. `parts` are validation means after each part of the search. `notes` are
  * what the run has to say of itself. `content` is false where texts were left out on request.
  *
+ * Where only what is behind a place was asked for, `points` and `updates` take the place of those known from
+ * `points_from` and `updates_from` on (a point may change once: when its candidate becomes the best), and `candidates`
+ * that of those with the same id.
+ *
  * This interface was referenced by `Schema`'s JSON-Schema
  * via the `definition` "Run".
  */
@@ -584,6 +588,8 @@ export interface Run {
   phase: Phase | null;
   notes: string[];
   content: boolean;
+  points_from: number;
+  updates_from: number;
 }
 /**
  * One step of the gradients: the mean of its batch before it, and what it changed.

@@ -14,9 +14,7 @@ import { TraceView } from "../views/trace/TraceView";
 import { TryView } from "../views/try/TryView";
 import { FileView } from "../views/workflow/FileView";
 import { WorkflowView } from "../views/workflow/WorkflowView";
-import { places } from "./places";
-
-const part = (text: string | undefined) => decodeURIComponent(text ?? "");
+import { decoded as part, places } from "./places";
 
 /** The frame around every view: where one is, the way back, and light or dark. */
 export function Shell() {
@@ -60,7 +58,9 @@ export function Shell() {
             <TryView run="" candidate="" />
           </Route>
           <Route path="/run/:run">{({ run }) => <RunView run={part(run)} />}</Route>
-          <Route path="/run/:run/part/:part">{({ run, part: of }) => <RunView run={part(run)} part={part(of)} />}</Route>
+          <Route path="/run/:run/part/:part">
+            {({ run, part: of }) => <RunView run={part(run)} part={part(of)} />}
+          </Route>
           <Route path="/run/:run/workflow/:id/:step?">
             {({ run, id, step }) => <WorkflowView run={part(run)} id={part(id)} step={part(step)} />}
           </Route>

@@ -43,6 +43,10 @@ export const resolver: CSSVariablesResolver = () => ({
     "--fb-open-soft": "#ebe4f7",
   },
   dark: {
+    "--mantine-color-blue-filled": blue[6],
+    "--mantine-color-blue-filled-hover": blue[7],
+    "--mantine-primary-color-filled": blue[6],
+    "--mantine-primary-color-filled-hover": blue[7],
     "--fb-good": "#3fd0a2",
     "--fb-bad": "#f5935a",
     "--fb-open": "#bfa6ee",

@@ -1,7 +1,7 @@
 import "./parts.css";
 import { Link } from "wouter";
-import { places } from "../app/places";
 import type { CandidateLine, Run } from "../api/types";
+import { places } from "../app/places";
 import { fates } from "./Fate";
 import { short } from "./words";
 

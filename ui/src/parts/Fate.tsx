@@ -17,10 +17,11 @@ export const fates: Record<CandidateLine["fate"], Look> = {
   pending: { color: "var(--fb-quiet)", mark: "…" },
 };
 
-export function Fate({ fate, said }: { fate: CandidateLine["fate"]; said?: string }) {
+/** A fate by its mark and word, or by what is `said` of it; `why` is told on hovering. */
+export function Fate({ fate, said, why }: { fate: CandidateLine["fate"]; said?: string; why?: string }) {
   const { color, mark } = fates[fate];
   return (
-    <span style={{ color, whiteSpace: "nowrap" }} title={said}>
+    <span style={{ color, whiteSpace: "nowrap" }} title={why ?? said}>
       <span aria-hidden="true">{mark}</span> {said || fate}
     </span>
   );
@@ -36,7 +37,10 @@ const states: Record<RunLine["state"], string> = {
 export function State({ state }: { state: RunLine["state"] }) {
   const color = states[state];
   return (
-    <Badge variant="outline" styles={{ root: { color, borderColor: color, textTransform: "none" } }}>
+    <Badge
+      variant="outline"
+      styles={{ root: { color, borderColor: color, textTransform: "none", minWidth: "max-content" } }}
+    >
       {state}
     </Badge>
   );

@@ -3,7 +3,17 @@ import type { ReactNode } from "react";
 import "./page.css";
 
 /** A part of a page under its heading; `aside` stands at the heading's right. */
-export function Part({ title, said, aside, children }: { title: string; said?: string; aside?: ReactNode; children: ReactNode }) {
+export function Part({
+  title,
+  said,
+  aside,
+  children,
+}: {
+  title: string;
+  said?: string;
+  aside?: ReactNode;
+  children: ReactNode;
+}) {
   return (
     <section className="fb-part" aria-label={title}>
       <div className="fb-part-head">

@@ -14,7 +14,13 @@ export function plain(value: unknown, indent = 0): string {
 export function preview(value: unknown, length = 160): string {
   const entries = isRecord(value) ? Object.entries(value) : null;
   const only = entries?.length === 1 ? entries[0]?.[1] : undefined;
-  const text = only === undefined && entries ? entries.map(([name, each]) => `${name}: ${plain(each)}`).join("  ·  ") : plain(only ?? value);
-  const line = text.slice(0, 4 * length).replace(/\s+/g, " ").trim();
+  const text =
+    only === undefined && entries
+      ? entries.map(([name, each]) => `${name}: ${plain(each)}`).join("  ·  ")
+      : plain(only ?? value);
+  const line = text
+    .slice(0, 4 * length)
+    .replace(/\s+/g, " ")
+    .trim();
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }

@@ -33,10 +33,11 @@ export function cost(value: number | null | undefined, dollars: boolean): string
 }
 
 export function seconds(value: number): string {
-  if (value < 1) return `${Math.round(1000 * value)} ms`;
-  if (value < 60) return `${value.toFixed(1)} s`;
-  const minutes = Math.floor(value / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(value % 60)} s`;
+  if (value < 0.9995) return `${Math.round(1000 * value)} ms`;
+  if (value < 59.95) return `${value.toFixed(1)} s`;
+  const whole = Math.round(value);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
@@ -82,4 +83,11 @@ export function splitName(name: string): string {
 export function points(value: number | null | undefined, fraction = true): string {
   if (value === null || value === undefined) return "–";
   return fraction ? `${Number((100 * value).toFixed(1))} %` : String(Number(value.toPrecision(4)));
+}
+
+/** A long name, cut in its middle: ids often differ at their end only. */
+export function middle(name: string, length = 16): string {
+  if (name.length <= length) return name;
+  const tail = Math.ceil(length / 2);
+  return `${name.slice(0, length - tail - 1)}…${name.slice(-tail)}`;
 }

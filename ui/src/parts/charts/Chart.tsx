@@ -116,6 +116,12 @@ function heights({ marks, lines }: Picture): [number, number] {
   return span(ys) ?? [0, 1];
 }
 
+/** Whether a number is 1, 2 or 5 with zeros. */
+function isRound(value: number): boolean {
+  const first = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+  return [1, 2, 5].some((each) => Math.abs(first - each) < 1e-6);
+}
+
 interface Frame {
   xLabel: string;
   xText: (value: number) => string;
@@ -148,8 +154,10 @@ function plain(paint: Paint, frame: Frame): Omit<uPlot.Options, "width" | "heigh
       {
         ...axis,
         label: frame.xLabel,
+        space: 76,
         size: 28,
-        values: (_, ticks) => ticks.map((each) => (each == null ? "" : frame.xText(each))),
+        values: (_, ticks) =>
+          ticks.map((each) => (each == null || (frame.xLog && !isRound(each)) ? "" : frame.xText(each))),
       },
       { ...axis, size: 62, values: (_, ticks) => ticks.map((each) => frame.yText(each)) },
     ],

@@ -1,7 +1,7 @@
 import type { Gain } from "../../api/types";
 import { gain, interval } from "../words";
 
-const WIDE = 220;
+const WIDE = 130;
 const HIGH = 22;
 
 /** A gain as a point with its 95 % interval, against a line at zero; `reach` is what the ends of the drawing stand for. */

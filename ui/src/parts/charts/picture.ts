@@ -13,6 +13,8 @@ export interface Mark {
   name: string;
   told: string[];
   href?: string;
+  /** Whether it stands over the lines. */
+  over?: boolean;
 }
 
 /** A line through points (x, y, low, high), in steps or straight, with a band where low and high are known. */
@@ -91,34 +93,49 @@ function drawLine(u: uPlot, ink: CanvasRenderingContext2D, line: Line, scale: nu
   ink.setLineDash([]);
 }
 
-/** Draw lines, then marks over them; with few marks their intervals too. */
+function drawMark(u: uPlot, ink: CanvasRenderingContext2D, mark: Mark, size: number, faint: boolean) {
+  const x = u.valToPos(mark.x, "x", true);
+  if (mark.low != null && mark.high != null) {
+    ink.globalAlpha = 0.45;
+    ink.beginPath();
+    ink.moveTo(x, u.valToPos(mark.low, "y", true));
+    ink.lineTo(x, u.valToPos(mark.high, "y", true));
+    ink.stroke();
+  }
+  ink.globalAlpha = faint ? 0.6 : 1;
+  drawShape(ink, mark.shape, x, u.valToPos(mark.y, "y", true), size);
+  ink.globalAlpha = 1;
+}
+
+/** Draw marks, the lines over them, and over these the marks that matter most. */
 export function draw(u: uPlot, { marks, lines }: Picture, paint: Paint) {
   const ink = u.ctx;
   const scale = devicePixelRatio;
   const { left, top, width, height } = u.bbox;
+  const many = marks.length > 300;
+  const paints = new Map<string, string>();
+  const color = (name: string) => {
+    const known = paints.get(name) ?? paint(name);
+    paints.set(name, known);
+    return known;
+  };
+  const drawMarks = (over: boolean) => {
+    ink.lineWidth = 1.5 * scale;
+    for (const mark of marks) {
+      if (Boolean(mark.over) !== over) continue;
+      ink.strokeStyle = ink.fillStyle = color(mark.color);
+      drawMark(u, ink, mark, (many && !over ? 3.2 : 4.5) * scale, many && !over);
+    }
+  };
   ink.save();
   ink.beginPath();
   ink.rect(left - 6 * scale, top - 6 * scale, width + 12 * scale, height + 12 * scale);
   ink.clip();
+  drawMarks(false);
   for (const line of lines) {
-    ink.strokeStyle = ink.fillStyle = paint(line.color);
+    ink.strokeStyle = ink.fillStyle = color(line.color);
     drawLine(u, ink, line, scale);
   }
-  const size = (marks.length > 600 ? 3.2 : 4.5) * scale;
-  ink.lineWidth = 1.5 * scale;
-  for (const mark of marks) {
-    const x = u.valToPos(mark.x, "x", true);
-    const y = u.valToPos(mark.y, "y", true);
-    ink.strokeStyle = ink.fillStyle = paint(mark.color);
-    if (mark.low != null && mark.high != null) {
-      ink.globalAlpha = 0.45;
-      ink.beginPath();
-      ink.moveTo(x, u.valToPos(mark.low, "y", true));
-      ink.lineTo(x, u.valToPos(mark.high, "y", true));
-      ink.stroke();
-      ink.globalAlpha = 1;
-    }
-    drawShape(ink, mark.shape, x, y, mark.shape === "dot" ? 3.6 * scale : size);
-  }
+  drawMarks(true);
   ink.restore();
 }

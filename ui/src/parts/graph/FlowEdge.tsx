@@ -1,3 +1,4 @@
+import "./lines.css";
 import { type Edge, EdgeLabelRenderer, type EdgeProps } from "@xyflow/react";
 import { type Line, pathOf } from "./layout";
 
@@ -15,7 +16,9 @@ export function FlowEdge({ id, data }: EdgeProps<Edge<FlowEdgeData>>) {
   return (
     <>
       <path id={id} className={name} d={pathOf(line.points)} />
-      {end && <path className={`fb-tip ${lit ? "fb-tip-lit" : ""}`} d={tip} transform={`translate(${end.x} ${end.y})`} />}
+      {end && (
+        <path className={`fb-tip ${lit ? "fb-tip-lit" : ""}`} d={tip} transform={`translate(${end.x} ${end.y})`} />
+      )}
       {line.label && (
         <EdgeLabelRenderer>
           <div

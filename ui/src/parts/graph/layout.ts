@@ -1,6 +1,6 @@
 import { Graph, layout } from "@dagrejs/dagre";
 import type { Flow } from "../../api/types";
-import { type Flowing, flowings, type Tree, treeOf } from "./tree";
+import { type Flowing, flowings, type Tree, thinned, treeOf } from "./tree";
 
 export interface Place {
   x: number;
@@ -27,11 +27,16 @@ export interface Line {
   back: boolean;
 }
 
-export interface Layout {
+interface Part {
   width: number;
   height: number;
   boxes: Box[];
   lines: Line[];
+}
+
+/** A workflow laid out; `left` counts the lines from the inputs that are left out. */
+export interface Layout extends Part {
+  left: number;
 }
 
 interface Size {
@@ -39,8 +44,10 @@ interface Size {
   height: number;
 }
 
-const STEP = { width: 232, height: 68 };
+const STEP = { width: 232, height: 60 };
 const PROMPT_LINE = 20;
+const EMPTY_BODY = 26;
+const CORNER = 20;
 const HEAD = 50;
 const BODY_HEAD = 28;
 const PAD = 16;
@@ -51,12 +58,12 @@ const FIELD_LINE = 18;
 /** Lay a workflow out from top to bottom, boxes within boxes inside out. */
 export function layoutFlow(flow: Flow): Layout {
   const tree = treeOf(flow);
-  const lines = flowings(flow, tree);
+  const { lines, left } = thinned(flowings(flow, tree), flow.steps.length);
   const ends = { inputs: flow.inputs.length, output: 1 };
-  return placed(tree, lines, ends, 0);
+  return { ...placed(tree, lines, ends, 0), left };
 }
 
-function placed(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", number>, depth: number): Layout {
+function placed(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", number>, depth: number): Part {
   const inner = new Map(tree.children.map((each) => [each.id, laid(each, all, ends, depth + 1)]));
   const lines = all.filter((each) => each.group === tree.id);
   const graph = new Graph({ multigraph: true });
@@ -69,6 +76,9 @@ function placed(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", nu
   const entry = "\n in";
   const entering = lines.filter((each) => each.source === tree.id);
   if (entering.length > 0) graph.setNode(entry, { width: 1, height: 1 });
+  // Arms stand beside each other, also one that nothing flows into.
+  const bodies = tree.children.filter((each) => each.kind === "body" && !lines.some((line) => line.target === each.id));
+  if (entering.length > 0) for (const each of bodies) graph.setEdge(entry, each.id, { width: 0, height: 0 }, "beside");
   const plain = new Set(entering.flatMap((each) => each.values)).size === 1;
   for (const each of lines) {
     const label = plain && each.source === tree.id ? "" : labelOf(each);
@@ -79,7 +89,8 @@ function placed(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", nu
   }
   layout(graph);
   const size: Size = graph.graph();
-  const found: Layout = { width: size.width || 0, height: size.height || 0, boxes: [], lines: [] };
+  const whole = tree.children.length > 0 ? { width: size.width, height: size.height } : { width: 0, height: 0 };
+  const found: Part = { ...whole, boxes: [], lines: [] };
   for (const each of tree.children) {
     const part = inner.get(each.id);
     const middle: Place = graph.node(each.id);
@@ -93,7 +104,7 @@ function placed(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", nu
     const source = each.source === tree.id ? entry : each.source;
     const [v, w] = each.back ? [each.target, source] : [source, each.target];
     const edge: { points: Place[]; label: string } & Place = graph.edge(v, w, `${each.source}>${each.target}`);
-    const points = each.back ? [...edge.points].reverse() : edge.points;
+    const points = each.back ? [...edge.points].reverse() : docked(edge.points, graph.node(v), graph.node(w));
     const middle = points[Math.floor(points.length / 2)] ?? { x: 0, y: 0 };
     const at = edge.label ? { x: edge.x, y: edge.y } : middle;
     const full = each.values.join(", ");
@@ -103,8 +114,20 @@ function placed(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", nu
   return found;
 }
 
+/** Let a line leave its box at the bottom and enter the next one at the top, as near as may be to where it goes. */
+function docked(points: Place[], from: Size & Place, to: Size & Place): Place[] {
+  const inner = points.slice(1, -1);
+  const near = (box: Size & Place, x: number) => {
+    const half = Math.max(0, box.width / 2 - CORNER);
+    return Math.min(box.x + half, Math.max(box.x - half, x));
+  };
+  const first = { x: near(from, inner[0]?.x ?? to.x), y: from.y + from.height / 2 };
+  const last = { x: near(to, inner.at(-1)?.x ?? from.x), y: to.y - to.height / 2 };
+  return [first, ...inner, last];
+}
+
 /** Lay out one box with what is in it, its own frame included. */
-function laid(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", number>, depth: number): Layout {
+function laid(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", number>, depth: number): Part {
   if (tree.kind === "inputs" || tree.kind === "output")
     return { width: 180, height: 36 + FIELD_LINE * Math.max(1, Math.min(8, ends[tree.kind])), boxes: [], lines: [] };
   if (tree.kind === "step") {
@@ -113,12 +136,12 @@ function laid(tree: Tree, all: Flowing[], ends: Record<"inputs" | "output", numb
   }
   const inner = placed(tree, all, ends, depth);
   const head = tree.kind === "block" ? HEAD : BODY_HEAD;
-  const least = tree.kind === "block" ? 250 : 120;
+  const least = tree.kind === "block" ? 250 : 180;
   const width = Math.max(least, inner.width + 2 * PAD);
   const dx = (width - inner.width) / 2;
   return {
     width,
-    height: head + inner.height + (tree.children.length > 0 ? PAD : PAD / 2),
+    height: head + (tree.children.length > 0 ? inner.height + PAD : EMPTY_BODY),
     boxes: inner.boxes.map((box) => ({ ...box, x: box.x + dx, y: box.y + head })),
     lines: inner.lines.map((line) => moved(line, dx, head)),
   };

@@ -1,4 +1,5 @@
 import {
+  type Icon,
   IconCode,
   IconGitBranch,
   IconMessage,
@@ -6,7 +7,6 @@ import {
   IconStack2,
   IconTool,
   IconUsersGroup,
-  type Icon,
 } from "@tabler/icons-react";
 import { Handle, type Node, type NodeProps, Position, useReactFlow, useStore } from "@xyflow/react";
 import type { FocusEvent, ReactNode } from "react";
@@ -71,7 +71,7 @@ function Body({ tree }: { tree: Tree }) {
       <div className="fb-body-title" title={tree.title}>
         {tree.title}
       </div>
-      {tree.children.length === 0 && <div className="fb-body-empty">no step: hands on what is there</div>}
+      {tree.children.length === 0 && <div className="fb-body-empty">hands on what is there</div>}
     </div>
   );
 }
@@ -81,7 +81,11 @@ function StepBox({ step, block }: { step: Step; block: boolean }) {
   const mark = marks[marked?.get(step.id) ?? "same"];
   const state = states?.get(step.id);
   const Kind = icons[step.kind] ?? IconMessage;
-  const name = [block ? "fb-block" : "fb-step", chosen === step.id ? "fb-chosen" : "", state ? `fb-${state.state}` : ""];
+  const name = [
+    block ? "fb-block" : "fb-step",
+    chosen === step.id ? "fb-chosen" : "",
+    state ? `fb-${state.state}` : "",
+  ];
   const changed = marked?.get(step.id) ?? "same";
   const said = changed === "same" ? "" : changed;
   const style = said ? { borderColor: mark.color, background: block ? undefined : mark.soft } : undefined;

@@ -75,3 +75,13 @@ export function flowings(flow: Flow, tree: Tree): Flowing[] {
   }
   return [...found.values()];
 }
+
+const MANY = 12;
+
+/** Of a large workflow, leave out what goes from the inputs to a step that reads another step too: it hides the rest. */
+export function thinned(lines: Flowing[], steps: number): { lines: Flowing[]; left: number } {
+  if (steps <= MANY) return { lines, left: 0 };
+  const reads = new Set(lines.filter((each) => each.source !== INPUTS && !each.back).map((each) => each.target));
+  const kept = lines.filter((each) => each.source !== INPUTS || !reads.has(each.target));
+  return { lines: kept, left: lines.length - kept.length };
+}

@@ -1,4 +1,4 @@
-import { Anchor, Button, Group, Text } from "@mantine/core";
+import { Anchor, Button, Text } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "wouter";
 import { places } from "../../app/places";
@@ -16,9 +16,9 @@ export function ExampleLinks({ run, split, ids, none }: { run: string; split: st
     );
   const shown = all || ids.length <= MOST + 1 ? ids : ids.slice(0, MOST);
   return (
-    <Group component="span" gap="4px 10px">
+    <span>
       {shown.map((id) => (
-        <Anchor key={id} component={Link} href={places.example(run, split, id)} size="sm" className="fb-text">
+        <Anchor key={id} component={Link} href={places.example(run, split, id)} size="sm" mr={10} className="fb-text">
           {id}
         </Anchor>
       ))}
@@ -27,6 +27,6 @@ export function ExampleLinks({ run, split, ids, none }: { run: string; split: st
           {ids.length - shown.length} more
         </Button>
       )}
-    </Group>
+    </span>
   );
 }

@@ -64,7 +64,9 @@ function changedRows(old: string, now: string): Row[] {
     { kind: "in", left: null, right: [{ kind: "in", text: now }] },
   ];
   if (pieces === undefined) return whole;
-  const shared = pieces.filter((each) => !each.added && !each.removed).reduce((sum, each) => sum + each.value.length, 0);
+  const shared = pieces
+    .filter((each) => !each.added && !each.removed)
+    .reduce((sum, each) => sum + each.value.length, 0);
   if (shared < LEAST_ALIKE * Math.max(old.length, now.length)) return whole;
   const side = (kind: "out" | "in"): Piece[] =>
     pieces

@@ -1,12 +1,12 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
-import { Link } from "wouter";
+import { useVirtualizer, type Virtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, memo, type ReactNode, useEffect, useRef, useState } from "react";
 import { useExamplePages } from "../../api/hooks";
 import { useSource } from "../../api/source";
 import type { ExampleLine, ExamplePage, Run } from "../../api/types";
 import { places } from "../../app/places";
 import { Wrong } from "../../parts/Loading";
-import { gain, points } from "../../parts/words";
+import { gain, middle, points } from "../../parts/words";
+import { GridPart } from "./GridPart";
 import { Heading, Means } from "./Heading";
 import { type Cell, difference, moved, pagesOf, shade, type Table, windowAt } from "./table";
 import { found, leave } from "./walk";
@@ -38,51 +38,81 @@ export function ExampleGrid({ at, run, split, table, change }: Props) {
   }, [heard]);
   const move = useMoves(virtual.scrollToIndex, scroller.current, cell, setCell, total, table.columns.length + 1);
   useEffect(() => void leave(at, split, table, cell), [at, split, table, cell]);
-  const first = useRef(cell.row);
-  useEffect(() => {
-    if (total > 0 && first.current > 0) virtual.scrollToIndex(first.current, { align: "center" });
-    if (total > 0) first.current = 0;
-  }, [total, virtual]);
+  useStart(virtual, cell, setCell, total, `${table.sort} ${table.descending} ${table.find}`);
   if (failure) return <Wrong error={failure} />;
   const shape = {
-    gridTemplateColumns: `150px minmax(220px, 1.6fr) minmax(110px, 0.8fr) repeat(${table.columns.length}, minmax(104px, 0.3fr))${table.minus ? " minmax(104px, 0.3fr)" : ""}`,
-    minWidth: 480 + 104 * (table.columns.length + (table.minus ? 1 : 0)),
+    gridTemplateColumns: `150px minmax(220px, 1.6fr) minmax(110px, 0.8fr) repeat(${table.columns.length}, minmax(128px, 0.3fr))${table.minus ? " minmax(128px, 0.3fr)" : ""}`,
+    minWidth: 480 + 128 * (table.columns.length + (table.minus ? 1 : 0)),
   };
-  const row = (index: number) => rowAt(loaded, index);
+  const [low, high] = run.line.fraction ? [0, 1] : rangeOf(loaded);
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a virtual table cannot be a table element
-    <div
+    <GridPart
       ref={scroller}
-      className="fb-grid"
+      className="fb-sheet"
       role="grid"
       aria-label={`Scores of ${total} examples`}
       aria-rowcount={total + 2}
       aria-colcount={table.columns.length + 3 + (table.minus ? 1 : 0)}
       onKeyDown={move}
-      tabIndex={-1}
       data-testid="examples-grid"
     >
-      <div className="fb-grid-head" style={{ minWidth: shape.minWidth }} role="rowgroup">
+      <GridPart className="fb-sheet-head" style={{ minWidth: shape.minWidth }} role="rowgroup">
         <Heading at={at} run={run} table={table} change={change} shape={shape} />
         <Means run={run} table={table} pages={loaded} total={total} shape={shape} />
-      </div>
-      <div style={{ height: virtual.getTotalSize(), position: "relative", minWidth: shape.minWidth }} role="rowgroup">
+      </GridPart>
+      <GridPart
+        style={{ height: virtual.getTotalSize(), position: "relative", minWidth: shape.minWidth }}
+        role="rowgroup"
+      >
         {items.map((item) => (
-          <div
+          <GridPart
             key={item.key}
-            className="fb-grid-row"
+            className="fb-sheet-row"
             role="row"
-            tabIndex={-1}
             aria-rowindex={item.index + 3}
             style={{ ...shape, height: HIGH, transform: `translateY(${item.start}px)` }}
           >
-            <Row {...{ at, run, split, table, cell, setCell }} index={item.index} row={row(item.index)} />
-          </div>
+            <Row
+              {...{ at, split, table, setCell, low, high }}
+              fraction={run.line.fraction}
+              focus={cell.row === item.index ? cell.column : -1}
+              index={item.index}
+              row={rowAt(loaded, item.index)}
+            />
+          </GridPart>
         ))}
-      </div>
-      {total === 0 && heard === 0 && <p className="fb-grid-none">No example matches.</p>}
-    </div>
+      </GridPart>
+      {total === 0 && heard === 0 && <p className="fb-sheet-none">No example matches.</p>}
+    </GridPart>
   );
+}
+
+/** Begin at the row that the reader left; another order or filter begins at the top. */
+function useStart(
+  virtual: Virtualizer<HTMLDivElement, Element>,
+  cell: Cell,
+  set: (cell: Cell) => void,
+  total: number,
+  order: string,
+) {
+  const first = useRef(cell.row);
+  const last = useRef(order);
+  useEffect(() => {
+    if (total > 0 && first.current > 0) virtual.scrollToIndex(first.current, { align: "center" });
+    if (total > 0) first.current = 0;
+  }, [total, virtual]);
+  useEffect(() => {
+    if (last.current === order) return;
+    last.current = order;
+    set({ row: 0, column: 0 });
+    virtual.scrollToOffset(0);
+  }, [order, virtual, set]);
+}
+
+/** The lowest and the highest score that is loaded, for shades where scores are no fractions. */
+function rangeOf(pages: ExamplePage[]): [number, number] {
+  const known = pages.flatMap((page) => page.rows.flatMap((row) => row.scores.filter((each) => each !== null)));
+  return [Math.min(...known), Math.max(...known)];
 }
 
 function rowAt(pages: ExamplePage[], index: number): ExampleLine | undefined {
@@ -122,27 +152,30 @@ function useMoves(
 
 type RowProps = {
   at: string;
-  run: Run;
   split: string;
   table: Table;
-  cell: Cell;
+  fraction: boolean;
+  /** The column of the cell that the keyboard is at, -1 where it is in another row. */
+  focus: number;
   setCell: (cell: Cell) => void;
   index: number;
   row: ExampleLine | undefined;
+  low: number;
+  high: number;
 };
 
-function Row({ at, run, split, table, cell, setCell, index, row }: RowProps) {
+/** A row. Its links are plain ones: those of the router would listen each for itself, hundreds at a time. */
+const Row = memo(function Row({ at, split, table, fraction, focus, setCell, index, row, low, high }: RowProps) {
   const source = useSource();
-  const { fraction } = run.line;
   const focusable = (column: number) => ({
     "data-cell": `${index}-${column}`,
-    tabIndex: cell.row === index && cell.column === column ? 0 : -1,
+    tabIndex: focus === column ? 0 : -1,
     onFocus: () => setCell({ row: index, column }),
     onClick: () => leave(at, split, table, { row: index, column }),
   });
   if (row === undefined)
     return (
-      <Box className="fb-grid-first">
+      <Box className="fb-sheet-first">
         <span {...focusable(0)} className="fb-quiet">
           …
         </span>
@@ -152,30 +185,30 @@ function Row({ at, run, split, table, cell, setCell, index, row }: RowProps) {
   const apart = difference(row, table);
   return (
     <>
-      <Box className="fb-grid-first" header>
+      <Box className="fb-sheet-first" header>
         {opens() ? (
-          <Link href={places.example(at, split, row.id)} title={row.id} {...focusable(0)}>
-            {row.id}
-          </Link>
+          <a href={`#${places.example(at, split, row.id)}`} title={row.id} {...focusable(0)}>
+            {middle(row.id, 13)}
+          </a>
         ) : (
           <span title={row.id} {...focusable(0)}>
-            {row.id}
+            {middle(row.id, 13)}
           </span>
         )}
       </Box>
       <Box title={row.inputs}>{row.inputs}</Box>
-      <Box title={row.target} className="fb-grid-target">
+      <Box title={row.target} className="fb-sheet-target">
         {row.target}
       </Box>
       {table.columns.map((id, place) => {
         const value = row.scores[place] ?? null;
         const said = points(value, fraction);
         return (
-          <Box key={id} className="fb-grid-score" color={shade(value)}>
+          <Box key={id} className="fb-sheet-score" color={shade(value, low, high)}>
             {value !== null && opens(id) ? (
-              <Link href={places.trace(at, id, split, row.id)} {...focusable(place + 1)}>
+              <a href={`#${places.trace(at, id, split, row.id)}`} {...focusable(place + 1)}>
                 {said}
-              </Link>
+              </a>
             ) : (
               <span {...focusable(place + 1)} title={value === null ? "not run" : undefined}>
                 {said}
@@ -185,20 +218,31 @@ function Row({ at, run, split, table, cell, setCell, index, row }: RowProps) {
         );
       })}
       {table.minus && (
-        <Box className="fb-grid-score" color={shade(apart, -1, 1)}>
+        <Box className="fb-sheet-score" color={shade(apart, low - high, high - low)}>
           {apart === null ? "–" : apart === 0 ? "0" : gain(apart, fraction)}
         </Box>
       )}
     </>
   );
-}
+});
 
-type BoxProps = { children: ReactNode; className?: string; title?: string; color?: string | undefined; header?: boolean };
+type BoxProps = {
+  children: ReactNode;
+  className?: string;
+  title?: string;
+  color?: string | undefined;
+  header?: boolean;
+};
 
 function Box({ children, className = "", title, color, header = false }: BoxProps) {
   return (
-    <div role={header ? "rowheader" : "gridcell"} tabIndex={-1} className={`fb-grid-cell ${className}`} title={title} style={{ background: color }}>
+    <GridPart
+      role={header ? "rowheader" : "gridcell"}
+      className={`fb-sheet-cell ${className}`}
+      title={title}
+      style={{ background: color }}
+    >
       {children}
-    </div>
+    </GridPart>
   );
 }

@@ -11,8 +11,8 @@ import { Trail } from "../../parts/Trail";
 import { count, splitName } from "../../parts/words";
 import { ExampleGrid } from "./ExampleGrid";
 import "./examples.css";
-import { firstTable, type Table } from "./table";
 import { Toolbar } from "./Toolbar";
+import { firstTable, type Table } from "./table";
 import { found } from "./walk";
 
 /** The scores of examples across candidates: where a candidate is better, and where it is worse. */
@@ -35,7 +35,7 @@ export function ExamplesView({ run: at, split }: { run: string; split: string })
         </p>
       ) : (
         <>
-          <nav aria-label="Splits" className="fb-tabs">
+          <nav aria-label="Splits" className="fb-ex-tabs">
             {splits.map((each) => (
               <Link
                 key={each.name}
@@ -62,14 +62,7 @@ function Held({ at, run, split }: { at: string; run: Run; split: string }) {
     <>
       {!run.content && <p className="fb-quiet">Texts were left out of this run on request; the scores are all here.</p>}
       <Toolbar run={run} held={held} table={table} change={change} />
-      <ExampleGrid
-        key={`${table.sort} ${table.descending} ${table.find}`}
-        at={at}
-        run={run}
-        split={split}
-        table={table}
-        change={change}
-      />
+      <ExampleGrid at={at} run={run} split={split} table={table} change={change} />
     </>
   );
 }

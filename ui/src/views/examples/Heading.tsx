@@ -1,10 +1,11 @@
 import { ActionIcon, UnstyledButton } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
-import { type CSSProperties, Fragment } from "react";
+import type { CSSProperties } from "react";
 import { mean } from "../../api/embedded";
 import type { ExamplePage, Run } from "../../api/types";
 import { CandidateName, nameOf } from "../../parts/CandidateName";
 import { count, gain, score } from "../../parts/words";
+import { GridPart } from "./GridPart";
 import { sortedBy, type Table, withoutColumn } from "./table";
 
 type Props = { at: string; run: Run; table: Table; change: (table: Table) => void; shape: CSSProperties };
@@ -13,7 +14,7 @@ type Props = { at: string; run: Run; table: Table; change: (table: Table) => voi
 export function Heading({ at, run, table, change, shape }: Props) {
   const sorting = (sort: string, label: string) => (
     <UnstyledButton
-      className="fb-grid-sort"
+      className="fb-sheet-sort"
       aria-label={`Sort by ${label}`}
       onClick={() => change(sortedBy(table, sort))}
       data-testid={`sort-${sort || "place"}`}
@@ -24,24 +25,18 @@ export function Heading({ at, run, table, change, shape }: Props) {
   const order = (sort: string) =>
     table.sort !== sort ? "none" : table.descending ? ("descending" as const) : ("ascending" as const);
   return (
-    <div className="fb-grid-names" style={shape} role="row" tabIndex={-1} aria-rowindex={1}>
-      <div role="columnheader" className="fb-grid-cell fb-grid-first" tabIndex={-1}>
+    <GridPart className="fb-sheet-names" style={shape} role="row" aria-rowindex={1}>
+      <GridPart role="columnheader" className="fb-sheet-cell fb-sheet-first">
         Example
-      </div>
-      <div role="columnheader" className="fb-grid-cell" tabIndex={-1}>
+      </GridPart>
+      <GridPart role="columnheader" className="fb-sheet-cell">
         Inputs
-      </div>
-      <div role="columnheader" className="fb-grid-cell" tabIndex={-1}>
+      </GridPart>
+      <GridPart role="columnheader" className="fb-sheet-cell">
         Target
-      </div>
+      </GridPart>
       {table.columns.map((id) => (
-        <div
-          key={id}
-          role="columnheader"
-          aria-sort={order(id)}
-          className="fb-grid-cell fb-grid-column"
-          tabIndex={-1}
-        >
+        <GridPart key={id} role="columnheader" aria-sort={order(id)} className="fb-sheet-cell fb-sheet-column">
           <CandidateName at={at} run={run} id={id} />
           <span>
             {sorting(id, nameOf(run, id))}
@@ -55,20 +50,19 @@ export function Heading({ at, run, table, change, shape }: Props) {
               <IconX size={12} />
             </ActionIcon>
           </span>
-        </div>
+        </GridPart>
       ))}
       {table.minus && (
-        <div
+        <GridPart
           role="columnheader"
           aria-sort={order(table.minus.join("-"))}
-          className="fb-grid-cell fb-grid-column"
-          tabIndex={-1}
+          className="fb-sheet-cell fb-sheet-column"
         >
           <span title={table.minus.map((id) => nameOf(run, id)).join(" minus ")}>Difference</span>
           <span>{sorting(table.minus.join("-"), "the difference")}</span>
-        </div>
+        </GridPart>
       )}
-    </div>
+    </GridPart>
   );
 }
 
@@ -88,30 +82,30 @@ export function Means({
 }) {
   const rows = pages.flatMap((page) => page.rows);
   const told = pages[0]?.means ?? [];
-  const means = table.columns.map((_, at) => told[at] ?? (told.length ? null : mean(rows.map((row) => row.scores[at] ?? null))));
+  const means = table.columns.map(
+    (_, at) => told[at] ?? (told.length ? null : mean(rows.map((row) => row.scores[at] ?? null))),
+  );
   const { fraction } = run.line;
   const [first, second] = (table.minus ?? []).map((id) => means[table.columns.indexOf(id)] ?? null);
   const over = told.length || rows.length >= total ? `Mean of ${count(total)}` : `Mean of ${count(rows.length)} loaded`;
   const apart = typeof first === "number" && typeof second === "number" ? gain(first - second, fraction) : "–";
   return (
-    <div className="fb-grid-means" style={shape} role="row" tabIndex={-1} aria-rowindex={2} data-testid="examples-means">
-      <div role="rowheader" className="fb-grid-cell fb-grid-first" tabIndex={-1}>
+    <GridPart className="fb-sheet-means" style={shape} role="row" aria-rowindex={2} data-testid="examples-means">
+      <GridPart role="rowheader" className="fb-sheet-cell fb-sheet-first">
         {over}
-      </div>
-      <div role="gridcell" className="fb-grid-cell" tabIndex={-1} />
-      <div role="gridcell" className="fb-grid-cell" tabIndex={-1} />
+      </GridPart>
+      <GridPart role="gridcell" className="fb-sheet-cell" />
+      <GridPart role="gridcell" className="fb-sheet-cell" />
       {table.columns.map((id, at) => (
-        <Fragment key={id}>
-          <div role="gridcell" className="fb-grid-cell fb-grid-score" tabIndex={-1}>
-            {score(means[at], fraction)}
-          </div>
-        </Fragment>
+        <GridPart key={id} role="gridcell" className="fb-sheet-cell fb-sheet-score">
+          {score(means[at], fraction)}
+        </GridPart>
       ))}
       {table.minus && (
-        <div role="gridcell" className="fb-grid-cell fb-grid-score" tabIndex={-1}>
+        <GridPart role="gridcell" className="fb-sheet-cell fb-sheet-score">
           {apart}
-        </div>
+        </GridPart>
       )}
-    </div>
+    </GridPart>
   );
 }

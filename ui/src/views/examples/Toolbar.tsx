@@ -7,6 +7,8 @@ import { nameOf } from "../../parts/CandidateName";
 import { fates } from "../../parts/Fate";
 import { type Table, withMinus } from "./table";
 
+const MOST = 40; // columns: a server answers for 50
+
 type Props = { run: Run; held: string[] | undefined; table: Table; change: (table: Table) => void };
 
 /** What is shown in the table: a filter, further candidates, and the two that are subtracted. */
@@ -19,7 +21,11 @@ export function Toolbar({ run, held, table, change }: Props) {
         .filter((each) => held === undefined || held.includes(each.id))
         .map((each) => ({
           value: each.id,
-          label: `${fates[each.fate].mark} ${nameOf(run, each.id)}  #${each.number} ${each.operator} ${each.hypothesis}`.slice(0, 120),
+          label:
+            `${fates[each.fate].mark} ${nameOf(run, each.id)}  #${each.number} ${each.operator} ${each.hypothesis}`.slice(
+              0,
+              120,
+            ),
         })),
     [run, held],
   );
@@ -50,6 +56,7 @@ export function Toolbar({ run, held, table, change }: Props) {
         placeholder="by id, operator or hypothesis"
         leftSection={<IconPlus size={14} />}
         data={options.filter((each) => !table.columns.includes(each.value))}
+        disabled={table.columns.length >= MOST}
         searchable
         limit={40}
         value={null}

@@ -1,4 +1,4 @@
-import { Alert, Anchor, Group, Text, Title } from "@mantine/core";
+import { Anchor, Group, Text, Title } from "@mantine/core";
 import { Link } from "wouter";
 import { useHome } from "../../api/hooks";
 import { useSource } from "../../api/source";
@@ -41,33 +41,35 @@ export function Header({ id, run, line, phase, lost }: HeaderProps) {
               <State state={line.state} />
             </span>
           </Group>
-          <Text mt={4} data-testid="headline">
-            <Text span fz={22} fw={700}>
-              {lead}
-            </Text>{" "}
-            <Text span c="var(--fb-quiet)">
-              {tail}
-            </Text>
-          </Text>
-          <Text size="sm" c="var(--fb-quiet)" className="fb-text">
-            {facts.join(" · ")}
-          </Text>
         </div>
         <Links id={id} run={run} attempt={source.live && home?.can_try === true} />
       </div>
+      <Text mt={4} data-testid="headline">
+        <Text span fz={22} fw={700}>
+          {lead.replace("->", "→")}
+        </Text>{" "}
+        <Text span c="var(--fb-quiet)">
+          {tail}
+        </Text>
+      </Text>
+      <Text size="sm" c="var(--fb-quiet)" className="fb-text">
+        {facts.join(" · ")}
+      </Text>
       <Budget line={line} budget={run.budget} />
       {live && phase && <PhaseLine phase={phase} run={run} line={line} />}
       {source.live && lost && live && (
-        <Alert variant="light" color="orange" mt="sm" py="xs" role="status" data-testid="lost" title="The connection is lost">
-          What stands here is as of then. The page tries again by itself; if it stays so, see whether flowbot ui still runs.
-        </Alert>
+        <div className="fb-told" role="status" data-testid="lost">
+          <strong>The connection is lost.</strong> What stands here is as of then. The page tries again by itself; if it
+          stays so, see whether flowbot ui still runs.
+        </div>
       )}
       {line.error && (
-        <Alert variant="light" color="red" mt="sm" role="alert" title="The run was broken off" data-testid="run-error">
+        <div className="fb-told fb-told-bad" role="alert" data-testid="run-error">
+          <strong>✕ The run was broken off</strong>
           <div className="fb-text fb-mono fb-run-error">{line.error}</div>
-        </Alert>
+        </div>
       )}
-      {!live && line.ended !== "done" && line.why && line.why !== line.error && (
+      {!live && line.ended !== "done" && line.why && !line.error && (
         <Text size="sm" mt="xs" className="fb-text">
           <Text span fw={600}>
             Ended by {line.ended}:
@@ -91,7 +93,11 @@ function Links({ id, run, attempt }: { id: string; run: Run; attempt: boolean })
     start_id && best_id !== start_id && { href: places.candidate(id, start_id), label: "Start", test: "open-start" },
     best_id &&
       start_id &&
-      best_id !== start_id && { href: places.compare(id, start_id, best_id), label: "Start against best", test: "open-compare" },
+      best_id !== start_id && {
+        href: places.compare(id, start_id, best_id),
+        label: "Start against best",
+        test: "open-compare",
+      },
     run.splits.length > 0 && { href: places.examples(id), label: "Examples", test: "open-examples" },
     attempt && best_id && { href: places.attempt(id, best_id), label: "Try it", test: "open-try" },
   ].filter((each) => typeof each === "object" && each !== null);
@@ -123,9 +129,9 @@ function Budget({ line, budget }: { line: RunLine; budget: Run["budget"] }) {
             <dt>{name}</dt>
             <dd>
               {used === null ? "price unknown" : text(used)}
-              {bound !== null && <span> of {text(bound)}</span>}
+              {bound !== null && <span>{used === null ? `, bound ${text(bound)}` : ` of ${text(bound)}`}</span>}
             </dd>
-            {bound !== null && (
+            {bound !== null && used !== null && (
               <div className="fb-budget-bar" aria-hidden="true">
                 <div style={{ width: `${100 * share}%`, background: share > 0.95 ? "var(--fb-bad)" : undefined }} />
               </div>

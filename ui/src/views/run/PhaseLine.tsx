@@ -22,8 +22,9 @@ export function PhaseLine({ phase, run, line }: { phase: Phase; run: Run; line: 
   const done = before && names.reduce((sum, name) => sum + (calls.get(name) ?? 0) - (before.get(name) ?? 0), 0);
   const passed = Math.max(0, now - phase.at);
   const told = [
-    expected > 0 && (done === null ? `about ${count(expected)} calls` : `${count(done)} of about ${count(expected)} calls`),
-    `since ${seconds(passed)}`,
+    expected > 0 &&
+      (done === null ? `about ${count(expected)} calls` : `${count(done)} of about ${count(expected)} calls`),
+    `since ${passed < 60 ? `${Math.round(passed)} s` : seconds(passed)}`,
     line.last && now - line.last > 30 && `last sign of life ${seconds(now - line.last)} ago`,
   ].filter(Boolean);
   return (

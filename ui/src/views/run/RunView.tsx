@@ -41,7 +41,12 @@ export function RunView({ run: id, part = "" }: { run: string; part?: string }) 
       <Header id={id} run={run} line={pulse?.line ?? run.line} phase={pulse ? pulse.phase : run.phase} lost={lost} />
       <nav className="fb-tabs" aria-label="Parts of the run">
         {tabs.map(({ key, label }) => (
-          <Link key={key} href={places.run(id, key)} aria-current={key === tab ? "page" : undefined} data-testid={`tab-${key || "overview"}`}>
+          <Link
+            key={key}
+            href={places.run(id, key)}
+            aria-current={key === tab ? "page" : undefined}
+            data-testid={`tab-${key || "overview"}`}
+          >
             {label}
           </Link>
         ))}
