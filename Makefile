@@ -54,6 +54,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/page.py --short
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/metering.py --short
 	$(BIN)/python benchmarks/search.py --short

@@ -19,6 +19,7 @@ from typing import Any
 from planted import CHEAPER, FRESH, GAINED, Job, run
 
 from flowbot.models.scripted.faults import FAULTS
+from flowbot.search.compare import wilson
 
 Runs = Sequence[Mapping[str, Any]]
 SKILLED, HALF_GARBAGE = "fair", "half garbage"
@@ -90,21 +91,12 @@ def jobs(part: str, size: Size, only: str | None) -> list[Job]:
 # ------------------------------------------------------------------ figures
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a rate."""
-    z = 1.96
-    rate, spread = hits / of, z * z / of
-    middle = (rate + spread / 2) / (1 + spread)
-    half = z * ((rate * (1 - rate) + spread / 4) / of) ** 0.5 / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def rate(found: Iterable[bool]) -> str:
     """Return a rate in percent with its interval; a dash where there is nothing."""
     given = list(found)
     if not given:
         return "-"
-    low, high = wilson(sum(given), len(given))
+    low, high = wilson(sum(given) / len(given), len(given))
     return f"{100 * sum(given) / len(given):.0f} ({100 * low:.0f}..{100 * high:.0f})"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from flowbot.search.compare import wilson
 from flowbot.store.reading import moments, scores_of
 from flowbot.workflow.fields import as_text
 from flowbot.workflow.graph import Workflow
@@ -133,7 +134,9 @@ def candidates_of(events: Sequence[Event], kept: Kept) -> tuple[Measured, ...]:
 
 
 def bounds(mean: float, items: int, spread: float) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over `items`, by its standard error; within [0, 1] where the mean is."""
+    """Return the 95 % interval of a mean over `items`: Wilson's where each scores 0 or 1, else by standard error."""
+    if 0.0 <= mean <= 1.0 and abs(spread * spread - mean * (1 - mean)) < 1e-6:
+        return wilson(mean, items)
     reach = 1.96 * spread / math.sqrt(items)
     low, high = mean - reach, mean + reach
     return (max(0.0, low), min(1.0, high)) if 0.0 <= mean <= 1.0 and spread <= 0.5 else (low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ Stratum = TypeVar("Stratum", bound=int)  # a bool, such as whether the parent pa
 
 RESAMPLES = 8_000
 BLOCK = 1_000_000  # items drawn at once, so that memory stays flat
+Z = 1.959964  # of a normal's 95 %
 TINY = 1e-12  # differences below it are rounding
 LEAST = 5  # items that the parent fails, and as many that it passes, in a race's first rung
 LEVELS = ((10, 0.9), (40, 0.95))  # up to so many children tested, this P(gain > 0) accepts one
@@ -109,14 +111,27 @@ def p_loss_below(
 
 
 def interval(scores: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean score. Raises ValueError where there are no scores."""
+    """Return the 95 % interval of a mean score. Raises ValueError where there are no scores.
+
+    It is Wilson's where every score is 0 or 1 (ten of ten right do not make a workflow certain), else a bootstrap's.
+    """
     import numpy as np
 
     if not scores:
         raise ValueError("no scores")
+    if all(score in (0.0, 1.0) for score in scores):
+        return wilson(sum(scores) / len(scores), len(scores))
     means = _resampled(np.asarray(scores, dtype=float), np.random.default_rng(seed))
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of so many trials."""
+    square = Z * Z / count
+    middle = (share + square / 2) / (1 + square)
+    reach = math.sqrt(share * (1 - share) * square + square * square / 4) / (1 + square)
+    return min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach))  # rounding never leaves it out
 
 
 def pooled(repeats: Sequence[Sequence[float]]) -> list[float]:

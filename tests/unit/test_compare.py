@@ -64,6 +64,12 @@ def test_the_interval_of_a_mean_is_scipys(n: int) -> None:
     assert interval(scores) == pytest.approx(tuple(oracle.confidence_interval), abs=0.006)
 
 
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (7, 10), (10, 10), (29, 44), (199, 200)])
+def test_the_interval_of_a_share_is_scipys_of_wilson(right: int, count: int) -> None:
+    found = scipy.binomtest(right, count).proportion_ci(method="wilson")
+    assert interval([1.0] * right + [0.0] * (count - right)) == pytest.approx((found.low, found.high), abs=1e-6)
+
+
 def test_a_tie_counts_as_half() -> None:
     found = compare([0.0, 1.0], [1.0, 0.0])  # means are -1, 0 and 1, with chances 1/4, 1/2 and 1/4
     assert found.p_gain == pytest.approx(0.5, abs=0.02)

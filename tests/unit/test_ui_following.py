@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.long_run import LongRun, Size
 from flowbot.faces.ui.book import Book
-from flowbot.faces.ui.schema import json_schema
+from flowbot.faces.ui.schema.__main__ import json_schema
 from flowbot.search.compare import interval
 from flowbot.store.journal import SqliteJournal
 from flowbot.store.reading import JournalView
@@ -206,7 +206,7 @@ def test_a_view_is_never_older_than_its_journal(tmp_path: Path) -> None:
     view.close()
 
 
-def test_intervals_are_near_those_of_the_bootstrap(tmp_path: Path) -> None:
+def test_intervals_are_near_those_of_all_scores(tmp_path: Path) -> None:
     line = made(tmp_path).run().candidates[1]
     low, high = interval(VALUES[SEED.id])
     assert line.low == pytest.approx(low, abs=0.02)

@@ -31,9 +31,9 @@ describe("numbers in words", () => {
     expect(seconds(3725)).toBe("1 h 2 min");
   });
   test("chances are never certain", () => {
-    expect(chance(0.9999)).toBe("> 0.99");
-    expect(chance(0)).toBe("< 0.01");
-    expect(chance(0.5)).toBe("0.50");
+    expect(chance(0.99999)).toBe("> 0.999");
+    expect(chance(0)).toBe("< 0.001");
+    expect(chance(0.5)).toBe("0.500");
   });
   test("one and several", () => {
     expect(many(1, "run")).toBe("1 run");

@@ -43,7 +43,7 @@ export function seconds(value: number): string {
 
 export function chance(p: number | null | undefined): string {
   if (p === null || p === undefined) return "–";
-  return p > 0.995 ? "> 0.99" : p < 0.005 ? "< 0.01" : p.toFixed(2);
+  return p > 0.999 ? "> 0.999" : p < 0.001 ? "< 0.001" : p.toFixed(3);
 }
 
 export function when(at: number | null): string {
