@@ -181,7 +181,7 @@ async def compare(case: Case, url: str, folder: Path, rounds: int, calls: int) -
     journal = SqliteJournal(folder / f"{case.name}.sqlite")
     purse = Purse(Budget(usd=1e6, calls=10**9, tokens=10**12))
     session = RunSession({MODEL: Opened(wire, wire.price)}, journal, purse, open_tool=desk(LATENCY))
-    stack = workers(session, 2 * IN_FLIGHT)
+    stack = workers(session, 2 * IN_FLIGHT, journal.shown.trace)
     headers = dict(wire.endpoint.headers)
     count = calls // sum(case.layers)
     found: list[tuple[Cost, Cost]] = []

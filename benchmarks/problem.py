@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 
 from flowbot.engine.ports import Reply, Request
+from flowbot.engine.trace import Trace
 from flowbot.money import Usage
 from flowbot.store.session import RunSession
 from flowbot.task.data import Example
@@ -58,9 +59,9 @@ def examples(first: int, count: int) -> Iterator[Example]:
         yield Example(f"order-{number}", {"message": TEXT.format(number=number)}, "billing")
 
 
-def workers(session: RunSession, window: int) -> InProcess:
-    """Return workers that score each example by `exact`."""
-    return InProcess(session, window, METRIC, "exact")
+def workers(session: RunSession, window: int, ran: Callable[[Trace, str], None] | None = None) -> InProcess:
+    """Return workers that score each example by `exact`; `ran` is told of every run."""
+    return InProcess(session, window, METRIC, "exact", ran or (lambda trace, draw: None))
 
 
 class Fixed:
