@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from flowbot.faces.api import load as load
     from flowbot.faces.api import run as run
     from flowbot.faces.api import save as save
+    from flowbot.faces.export import export as export
+    from flowbot.faces.importing import import_from as import_from
+    from flowbot.faces.opened import Flow as Flow
+    from flowbot.faces.opened import open_workflow as open_workflow
     from flowbot.faces.options import Options as Options
     from flowbot.task.data import Example as Example
     from flowbot.task.metrics import Score as Score
@@ -33,6 +37,7 @@ _HOMES = {
     "EndpointError": "flowbot.engine.ports",
     "Evaluation": "flowbot.faces.api",
     "Example": "flowbot.task.data",
+    "Flow": "flowbot.faces.opened",
     "InputError": "flowbot.errors",
     "Options": "flowbot.faces.options",
     "Result": "flowbot.faces.api",
@@ -46,8 +51,11 @@ _HOMES = {
     "arun": "flowbot.faces.api",
     "bind": "flowbot.faces.api",
     "evaluate": "flowbot.faces.api",
+    "export": "flowbot.faces.export",
+    "import_from": "flowbot.faces.importing",
     "induce": "flowbot.faces.api",
     "load": "flowbot.faces.api",
+    "open_workflow": "flowbot.faces.opened",
     "run": "flowbot.faces.api",
     "save": "flowbot.faces.api",
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from flowbot.faces.ui.book import Book
 from flowbot.faces.ui.desk import Desk
 from flowbot.faces.ui.server import STATIC, serving
 from flowbot.faces.ui.trials import Trials
@@ -34,6 +35,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 QUIET = "() => !document.querySelector('[aria-label=Loading]') && document.querySelector('#main,[role=alert]')"
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 WIDTHS = ((1280, 800), (1920, 1080))
 
 
@@ -56,7 +58,8 @@ def chromium() -> Generator[Browser]:
 
 @dataclass
 class Watched:
-    """A tab of a browser. `wrong` are errors on its console, dialogs, and requests to other places than `origin`."""
+    """A tab of a browser. `wrong` are errors on its console, dialogs, and requests to other places than `origin`:
+    a scheme with a host and a port, or the one file that may be read."""
 
     page: Page
     origin: str
@@ -80,20 +83,22 @@ class Watched:
 
     def _request(self, request: Request) -> None:
         self.asked.append(request)
-        if not request.url.startswith((f"{self.origin}/", "data:")):
+        own = request.url.partition("#")[0] == self.origin if self.origin.startswith("file:") else False
+        if not own and not request.url.startswith((f"{self.origin}/", "data:")):
             self.wrong.append(f"request: {request.url[:200]}")
 
     def go(self, *place: str) -> None:
         """Go to a view by the parts of its address, and wait until what it asked for is there."""
         address = self.page.url.partition("#")[0]
-        self.page.goto(f"{address}#/{'/'.join(quote(part, safe='') for part in place)}")
+        parts = [quote(part, safe=",").replace("~", "%7E").replace("%", "~") for part in place]
+        self.page.goto(f"{address}#/{'/'.join(parts)}")
         self.wait()
 
     def wait(self) -> None:
         """Wait until the view is there."""
-        self.page.wait_for_timeout(60)  # the address has changed, the view may not have
+        self.page.evaluate(DRAWN)  # the address has changed, the view may not have
         self.page.wait_for_function(QUIET)
-        self.page.wait_for_timeout(60)
+        self.page.evaluate(DRAWN)
 
     def sound(self) -> None:
         """Assert that nothing is wrong so far."""
@@ -110,7 +115,7 @@ def tab(
     )
     context.set_default_timeout(10_000)
     parts = urlsplit(link)
-    watched = Watched(context.new_page(), f"{parts.scheme}://{parts.netloc}")
+    watched = Watched(context.new_page(), f"{parts.scheme}://{parts.netloc}" if parts.netloc else link)
     try:
         watched.page.goto(link)
         watched.wait()
@@ -192,6 +197,55 @@ def going(folder: Path, delay: float) -> Generator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
+
+
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Where the views of a run are: the run in each of its parts, and what of it is opened from there."""
+
+    run: str
+    start: str
+    best: str
+    steps: Sequence[str]
+    example: tuple[str, str]
+    draw: str
+
+    @classmethod
+    def of(cls, folder: Path, run: str) -> Views:
+        """Read them from the journal of a run, which the page knows as `run`."""
+        book = Book(folder)
+        try:
+            told = book.run()
+            best, start = told.best_id or "", told.start_id or ""
+            draw = max(("val", "train"), key=lambda name: sum(name == each.name for each in book.candidate(best).draws))
+            example = book.examples(draw, [best], "", False, "", 0, 1).rows[0].id
+            steps = [step.id for step in book.candidate(best).flow.steps]
+            return cls(run, start, best, steps, (draw, example), draw)
+        finally:
+            book.close()
+
+    def at(self, *place: str) -> Place:
+        """Return a place of the run."""
+        return ("run", self.run, *place)
+
+    def all(self) -> list[Place]:
+        """Return the place of every view."""
+        parts = ("candidates", "failures", "updates", "cost", "about")
+        return [
+            self.at(),
+            *(self.at("part", part) for part in parts),
+            self.at("workflow", self.best),
+            *(self.at("workflow", self.best, step) for step in self.steps),
+            self.at("compare", self.start, self.best),
+            self.at("examples", "val"),
+            self.at("examples", "train"),
+            self.at("examples", *self.example),
+            self.at("trace", self.best, self.draw, self.example[1]),
+            self.at("try", self.best),
+        ]
 
 
 def built() -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from flowbot.engine.trace import Trace
 from flowbot.errors import InputError
+from flowbot.faces.importing import holds_workflow
 from flowbot.faces.induction import Heard, Result, run_induction
 from flowbot.faces.loop import run_now
 from flowbot.faces.options import Options
@@ -64,10 +65,10 @@ async def ainduce(
     """Find the workflow that solves a task, by its recipe and within its budget.
 
     `task` is a task file or a `Task`; `data` gives rows by split (`train`, `val`, `test`) in place of its files;
-    `run` is the folder of the run, which goes on where it was stopped (None: in memory). `start` is a workflow or its
-    file, `metric` a function `(example, output) -> float | Score`, both in place of the task's; `tools` are Python
-    functions by name, which the workflow may call. `heard` is told of every event. Raises `InputError` and
-    `EndpointError`.
+    `run` is the folder of the run, which goes on where it was stopped (None: in memory). `start` is a workflow or a
+    file of any kind that `import_from` reads, `metric` a function `(example, output) -> float | Score`, both in place
+    of the task's; `tools` are Python functions by name, which the workflow may call. `heard` is told of every event.
+    Raises `InputError` and `EndpointError`.
     """
     options = options or Options()
     made, folder = (task, Path.cwd()) if isinstance(task, Task) else load_task(Path(task))
@@ -87,9 +88,9 @@ async def ainduce(
         unsafe_code=options.unsafe_code,
     )
     file = begin if isinstance(begin, Path) else folder / made.start if made.start and begin is None else None
-    like = read_text(file, "workflow") if file else ""
+    like = read_text(file, "workflow") if file and holds_workflow(file) else ""
     rundir = RunDir(Path(run), like, options.content) if run else None
-    return await run_induction(problem, rundir, options.base_url, heard)
+    return await run_induction(problem, rundir, options.base_url, heard, options.content)
 
 
 def run(workflow: Workflow, /, **inputs: Json) -> Json:
@@ -171,7 +172,7 @@ async def atraces(
     `models` gives settings for models that the workflow names. Without a toolbox (which is closed at the end), its
     tools import no module and start no server (law 9).
     """
-    specs, toolbox = _specs(workflow, models), toolbox or open_toolbox()
+    specs, toolbox = specs_of(workflow, models), toolbox or open_toolbox()
     workflow = await told(workflow, toolbox)
     async with open_session(specs, workflow, toolbox, base_url=base_url, concurrency=concurrency) as session:
         async for trace in InProcess(session, 2 * concurrency).evaluate(workflow, examples, ""):
@@ -230,7 +231,7 @@ async def aevaluate(
     opened = open_metric(made.metric, folder, judge.name)
     toolbox = open_toolbox(folder, named_by(made), functions, options.unsafe_code)
     async with open_session(
-        _specs(workflow, made.models.specs, [judge.name] if made.metric.name == "judge" else []),
+        specs_of(workflow, made.models.specs, [judge.name] if made.metric.name == "judge" else []),
         workflow,
         toolbox,
         metric=made.metric.name,
@@ -276,7 +277,7 @@ def _with_functions(task: Task, metric: Function | None, tools: Functions) -> Ta
     return task.model_copy(update=changes) if changes else task
 
 
-def _specs(workflow: Workflow, known: Sequence[ModelSpec], also: Sequence[str] = ()) -> list[ModelSpec]:
+def specs_of(workflow: Workflow, known: Sequence[ModelSpec], also: Sequence[str] = ()) -> list[ModelSpec]:
     """Return settings for the models that a workflow asks, and `also` asks: the known ones, else by the name alone."""
     wanted = sorted({*workflow_models(workflow), *also})
     named = [spec for spec in known if spec.name in wanted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from platform import node
@@ -14,11 +15,13 @@ from flowbot import __version__
 from flowbot.document import write_document
 from flowbot.engine.ports import EndpointError, SandboxError
 from flowbot.errors import InputError
+from flowbot.faces.eventlog import LOG, logged
 from flowbot.faces.front import Front, front_of_rows, plain_front
 from flowbot.faces.problem import Problem
 from flowbot.faces.race_story import Race, confirmation_of, tell_race
 from flowbot.faces.report import write_report
 from flowbot.faces.rundir import RunDir
+from flowbot.faces.spans import searching
 from flowbot.faces.wiring import Journal, Site, site
 from flowbot.models.secrets import scrub
 from flowbot.money import BudgetReached, Ledger, Line
@@ -64,19 +67,20 @@ async def run_induction(
     rundir: RunDir | None,
     base_url: str | None = None,
     heard: Heard = lambda event: None,
+    content: bool = True,
 ) -> Result:
     """Search for a problem's workflow in a run's folder (None: in memory) and return what came of it.
 
-    A run that was stopped goes on from its journal. Raises `InputError`, `EndpointError` and what cancels it; the best
-    so far is in the folder all the same.
+    A run that was stopped goes on from its journal. Without `content` no messages are in the spans of its calls. Raises
+    `InputError`, `EndpointError` and what cancels it; the best so far is in the folder all the same.
     """
     if rundir is None:
-        return await _run(problem, MemoryJournal(), None, base_url, heard)
+        return await _run(problem, MemoryJournal(), None, base_url, heard, content)
     with rundir.opened() as journal:
         journal.scrub = scrub
         journal.identify(problem.hashes())
         rundir.keep_task(write_document(_standing_alone(problem)))
-        return await _run(problem, journal, rundir, base_url, heard)
+        return await _run(problem, journal, rundir, base_url, heard, content)
 
 
 def _standing_alone(problem: Problem) -> dict[str, Any]:
@@ -95,8 +99,12 @@ def _standing_alone(problem: Problem) -> dict[str, Any]:
     return plain | {key: absolute(plain[key]) for key in ("data", "start", "prompts") if key in plain}
 
 
-async def _run(problem: Problem, journal: Journal, rundir: RunDir | None, base_url: str | None, heard: Heard) -> Result:
-    async with site(problem, journal, base_url, problem.task.budget.budget()) as place:
+async def _run(
+    problem: Problem, journal: Journal, rundir: RunDir | None, base_url: str | None, heard: Heard, content: bool
+) -> Result:
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(site(problem, journal, base_url, problem.task.budget.budget()))
+        heard = stack.enter_context(searching(place.session, problem.task.name, logged(heard), content))
         heard({"kind": "open", "state": place.session, "resumed": journal.resumed})
         ending = Ending(place, rundir)
         lab = place.lab(lambda event: (ending.note(event), heard(event))[1])
@@ -202,6 +210,7 @@ class Ending:
         )
         seconds = round(self.place.seconds - self.place.spent, 3)
         self.place.journal.finish(_facts(result, problem) | {"seconds": seconds})
+        LOG.info("ended: %s, best %s, %d calls", found.ended, best.id, session.ledger.total.calls)
         if self.rundir is not None:
             self.rundir.keep(best)
             _keep_others(self.rundir, result)

@@ -12,7 +12,7 @@ from typing import Any
 from flowbot import __version__
 from flowbot.engine.flat import KINDS
 from flowbot.engine.ports import Metric
-from flowbot.faces.start import start_of
+from flowbot.faces.start import begun
 from flowbot.models.catalogue import home
 from flowbot.search.induce import recipe_settings
 from flowbot.store.files import load_prompts
@@ -126,7 +126,8 @@ def read_problem(
     """
     settings = recipe_settings(task.recipe.name, task.recipe.settings)
     metric = open_metric(task.metric, folder, task.models.of("judge").name)
-    chosen = filled(start_of(task, folder, start, model), task)
+    first = begun(task, folder, start, model)
+    chosen, notes = filled(first.workflow, task), (*notes, *first.notes)
     if chosen.model != task.models.task.name:
         notes = (*notes, f"the start names its own model, {chosen.model}; the task's is {task.models.task.name}")
     prompts = load_prompts(task.prompts, folder)

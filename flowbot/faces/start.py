@@ -5,28 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 
 from flowbot.errors import InputError
+from flowbot.faces.importing import holds_workflow, imported
+from flowbot.faces.importing.call import Imported, Wanted
 from flowbot.store.files import load_workflow
 from flowbot.task.task import Task
 from flowbot.workflow.graph import Workflow, WorkflowError, build, rebuild
 
 
 def start_of(task: Task, folder: Path, given: Workflow | Path | None, model: str | None) -> Workflow:
+    """Return the start alone; see `begun`."""
+    return begun(task, folder, given, model).workflow
+
+
+def begun(task: Task, folder: Path, given: Workflow | Path | None, model: str | None) -> Imported:
     """Return the start: `given`, else the task's, else the direct call; raise `InputError` where it does not fit.
 
-    `model` (an option) wins over the start's own. Calls without a bound for their replies get the model's, so that
-    the file runs by itself as it was measured.
+    A file may also be a prompt, chat messages or a candidate of GEPA; notes tell what was changed. `model` (an option)
+    wins over the start's own. Calls without a bound for their replies get the model's, so that the file runs by itself
+    as it was measured.
     """
     named = given if given is not None else folder / task.start if task.start else None
-    start = direct(task) if named is None else named if isinstance(named, Workflow) else load_workflow(named)
+    notes: tuple[str, ...] = ()
+    if isinstance(named, Path):
+        made = _read(named, task, folder)
+        start, notes = made.workflow, tuple(f"start: {note}" for note in made.notes)
+    else:
+        start = direct(task) if named is None else named
     if dict(start.inputs) != dict(task.inputs):
         theirs, ours = (", ".join(f"{name}: {kind}" for name, kind in each.inputs.items()) for each in (start, task))
         raise InputError(f"the start workflow's inputs ({theirs}) are not the task's ({ours})")
     start = bounded(rebuild(start, model=model or start.model or task.models.task.name), task)
     try:
-        return start.within(task.limits)
+        return Imported(start.within(task.limits), notes)
     except WorkflowError as error:
         mend = "or allow more in the task, e.g. limits: {calls: 200, depth: 80}"
         raise InputError(f"the start is over the task's limits: {error}", mend=mend) from None
+
+
+def _read(path: Path, task: Task, folder: Path) -> Imported:
+    """Return the start in a file. The texts of a candidate are those of the task's own start, by step."""
+    if holds_workflow(path):
+        return Imported(load_workflow(path))
+    own = folder / task.start if task.start else None
+    onto = load_workflow(own) if own is not None and holds_workflow(own) else direct(task)
+    wanted = Wanted(task.name, task.inputs, task.output, None, task.tools, task.description)
+    return imported(path, wanted, onto, forced=False)
 
 
 def bounded(workflow: Workflow, task: Task) -> Workflow:

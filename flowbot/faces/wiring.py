@@ -14,6 +14,7 @@ from flowbot.engine.meta import Meta
 from flowbot.engine.ports import Sandbox
 from flowbot.errors import InputError
 from flowbot.faces.problem import Problem, indexes, named_by
+from flowbot.faces.spans import open_spans
 from flowbot.models.secrets import scrub, secrets
 from flowbot.models.shelf import Shelf, open_shelf
 from flowbot.money import Budget, Purse
@@ -208,7 +209,9 @@ async def prepare(
 def _session(shelf: Shelf, journal: Journal, budget: Budget, toolbox: Toolbox) -> RunSession:
     endpoints = [getattr(opened.model, "endpoint", None) for opened in shelf.models.values()]
     known = secrets().union(*(endpoint.secrets for endpoint in endpoints if endpoint is not None), toolbox.secrets)
-    return RunSession(
+    spans = open_spans(lambda text: scrub(text, known))
+    kind = RunSession if spans is None else spans.kind(RunSession)
+    return kind(
         shelf.models,
         journal,
         Purse(budget),

@@ -42,7 +42,7 @@ def form_of(spec: ModelSpec, endpoint: Endpoint) -> Form:
     return Form(mode, provider.cap if endpoint.own else "max_tokens", not refused, tools)
 
 
-def body_of(spec: ModelSpec, request: Request, form: Form) -> bytes:
+def body_of(spec: ModelSpec, request: Request, form: Form, streamed: bool = False) -> bytes:
     """Return the JSON body; `extra_body` is merged last, and no seed is sent (providers do not keep it).
 
     Tools are sent natively: where the form says `words`, the request is put `in_words` before.
@@ -69,6 +69,8 @@ def body_of(spec: ModelSpec, request: Request, form: Form) -> bytes:
     if spec.reasoning_effort is not None:
         plain["reasoning_effort"] = spec.reasoning_effort
     plain.update(spec.extra_body)
+    if streamed:
+        plain |= {"stream": True, "stream_options": {"include_usage": True}}
     return json.dumps(plain).encode()
 
 

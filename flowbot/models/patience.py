@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 import time
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 
 # broken: 5xx, cut or senseless bodies, timeouts; busy: 429; unreached: no connection; changed: the endpoint refused the
 # form of the request and gets it in another one at once; final: no send will ever be answered
@@ -88,6 +90,13 @@ class Trial:
         return until - self.first_seconds > patience.busy_seconds  # a first send that timed out is worth a second one
 
 
+def _log(state: RetryCallState) -> None:
+    """Tell of a send that is made again; what the endpoint said may hold content, and is left out."""
+    fault = _fault(state)
+    what = f"HTTP {fault.status}" if fault.status else fault.kind
+    LOG.info("%s: send %d follows in %.1f s", what, state.attempt_number + 1, state.upcoming_sleep)
+
+
 def _fault(state: RetryCallState) -> Fault:
     fault = state.outcome.exception() if state.outcome else None
     assert isinstance(fault, Fault)
@@ -114,7 +123,12 @@ async def persist(
         return await send(sends - 1)
 
     again = AsyncRetrying(
-        wait=trial.wait, stop=trial.stop, retry=retry_if_exception_type(Fault), sleep=asyncio.sleep, reraise=True
+        wait=trial.wait,
+        stop=trial.stop,
+        retry=retry_if_exception_type(Fault),
+        sleep=asyncio.sleep,
+        before_sleep=_log,
+        reraise=True,
     )
     try:
         return await again(attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,7 @@ from flowbot.store.session import Opened
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.graph import content_hash
 
+LOG = logging.getLogger(__name__)
 SALTING = ("extra_body", "reasoning_effort", "max_tokens")  # settings of a model that change what it replies
 
 
@@ -55,9 +57,11 @@ def _open(spec: ModelSpec, base_url: str | None, concurrency: int) -> Opened:
     settings = {name: getattr(spec, name) for name in SALTING if getattr(spec, name)}
     salt = content_hash(settings) if settings else ""
     if spec.provider == "local":
+        LOG.info("%s is opened in this process", spec.name)
         return Opened(_local_pool().open(spec), price_of(spec), spec.max_tokens, salt)
     from flowbot.models.providers import provider_of
     from flowbot.models.wire import Wire
 
     wire = Wire(spec, provider_of(spec, base_url), concurrency=concurrency)
+    LOG.info("%s is asked at %s", spec.name, wire.endpoint.address)
     return Opened(wire, wire.price, spec.max_tokens, salt)

@@ -20,6 +20,7 @@ from flowbot.models.patience import Fault, Patience, persist
 from flowbot.models.price import price_of
 from flowbot.models.providers import Endpoint, Mode
 from flowbot.models.secrets import scrub, secrets
+from flowbot.models.streaming import Heard, Told, assembled, is_stream
 from flowbot.models.toolwords import in_words, read_words
 from flowbot.task.task import ModelSpec
 
@@ -75,14 +76,27 @@ class Wire:
         except Fault as fault:
             raise self._error(fault) from fault
 
+    async def stream(self, request: Request, told: Told) -> Reply:
+        """Return the reply to a request for plain text, telling its text as it comes where the endpoint streams.
+
+        What breaks before any text is sent again as `complete` sends it, in one piece. Raises `EndpointError`.
+        """
+        heard = Heard(told)
+        try:
+            return await self._send(request, 0, heard)
+        except Fault as fault:
+            if heard.begun:
+                raise self._error(fault) from fault
+        return await self.complete(request)
+
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    async def _send(self, request: Request, before: int) -> Reply:
-        """Send once. Raises `Fault`."""
+    async def _send(self, request: Request, before: int, heard: Heard | None = None) -> Reply:
+        """Send once; `heard` is told the text of a stream. Raises `Fault`."""
         pace = self.pace
         tokens = input_estimate(request) if pace.tpm is not None else 0
         ticket = await pace.enter(tokens, resend=before > 0)
@@ -90,7 +104,7 @@ class Wire:
         asked = in_words(request) if request.tools and form.tools == "words" else request
         started = time.perf_counter()
         try:
-            status, headers, payload = await self._post(body_of(self.spec, asked, form))
+            status, headers, payload = await self._post(body_of(self.spec, asked, form, heard is not None), heard)
         except Fault as fault:
             fault.seconds = time.perf_counter() - started
             raise
@@ -106,7 +120,7 @@ class Wire:
             pace.booked(reply.usage.tokens - tokens)
         return reply if asked is request else read_words(request, reply)
 
-    async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(self, body: bytes, heard: Heard | None) -> tuple[int, Mapping[str, str], bytes]:
         session = self._session
         if session is None:
             session = self._session = open_session(
@@ -116,6 +130,8 @@ class Wire:
         try:
             async with session.post(self._url, data=data, allow_redirects=False, proxy=self._proxy) as response:
                 self._reached = True
+                if heard is not None and is_stream(response):
+                    return response.status, response.headers, await assembled(response, heard)
                 return response.status, response.headers, await response.read()
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise self._fault(error) from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from flowbot.engine.forward import forward
 from flowbot.engine.ports import (
     Metric,
     Model,
@@ -22,15 +24,18 @@ from flowbot.engine.ports import (
     ToolCall,
     ToolReply,
 )
+from flowbot.engine.scene import Watch
 from flowbot.engine.tasks import end
 from flowbot.engine.trace import Trace
 from flowbot.money import BudgetReached, Ledger, Price, Purse, Usage
+from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.tools import ToolSpec
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode
 
@@ -86,6 +91,19 @@ class RunSession:
         """The count of calls that are sent and not answered yet."""
         return len(self._sends)
 
+    async def run(
+        self,
+        workflow: Workflow,
+        example: Example,
+        draw: str = "",
+        metric: Metric | None = None,
+        identity: str = "",
+        watch: Watch | None = None,
+    ) -> Trace:
+        """Return the trace of one run of a workflow, scored where there is a metric; `watch` is told of its steps."""
+        trace = await forward(workflow, example, self, draw, watch=watch)
+        return trace if metric is None else trace.scored(await self.score(metric, identity, trace, draw))
+
     async def complete(self, request: Request) -> Reply:
         """Return the reply to a request; raise `EndpointError` or `BudgetReached`."""
         opened = self.models[request.model]
@@ -94,7 +112,7 @@ class RunSession:
             known = self.journal.find(key)
             if known is not None:
                 return self._replay(key, opened, request, _reply(known))
-            estimate = _estimate(request, opened)
+            estimate = estimate_of(request, opened)
             if await self._reserved(estimate):
                 send = self._start(key, self._send(key, opened, request, estimate))
                 self._sends.add(send)
@@ -115,13 +133,19 @@ class RunSession:
     async def _send(self, key: str, opened: Opened, request: Request, estimate: Usage) -> Reply:
         actual: Usage | None = None
         try:
-            reply = self._clean(await opened.model.complete(request))
+            reply = self._clean(await self._reply(opened, request))
             actual = reply.usage
             await self.journal.record(key, request.purpose, _plain(reply), request.model)
         finally:
             self.purse.settle(estimate, actual)
         self._book(key, request, reply)
+        LOG.debug(
+            "%s of %s: %d tokens, %.2f s", request.purpose, request.model, reply.usage.tokens, reply.usage.seconds
+        )
         return reply
+
+    async def _reply(self, opened: Opened, request: Request) -> Reply:
+        return await opened.model.complete(request)
 
     def _replay(self, key: str, opened: Opened, request: Request, reply: Reply) -> Reply:
         """Use a recorded reply; what was paid in an earlier stretch of the run is settled here, once."""
@@ -174,6 +198,7 @@ class RunSession:
             plain = json.dumps(asdict(ToolReply(failure=failure, seconds=reply.seconds)))
         reply = ToolReply(**json.loads(_whole(self.scrub(plain))))  # as a replay sees it: plain data without secrets
         await self.journal.record(key, "tool", asdict(reply))
+        LOG.debug("tool %s: %s, %.2f s", name, "failed" if reply.failure else "done", reply.seconds)
         return reply
 
     async def run_program(self, program: Program, draw: str) -> Ran:
@@ -266,7 +291,7 @@ def _plain(reply: Reply) -> dict[str, Any]:
     return plain | {"calls": calls}
 
 
-def _estimate(request: Request, opened: Opened) -> Usage:
+def estimate_of(request: Request, opened: Opened) -> Usage:
     """Return an upper estimate of a call: text at three bytes a token, the reply at its bound."""
     texts = [message["content"] for message in request.messages]
     texts += [json.dumps(message["tool_calls"]) for message in request.messages if "tool_calls" in message]

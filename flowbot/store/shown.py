@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from flowbot.engine.trace import Trace
 from flowbot.money import Usage
@@ -79,7 +79,7 @@ class Shown:
             return
         for place, example in enumerate(examples):
             value = self._text({"inputs": dict(example.inputs), "target": example.shown})
-            self.put(_EXAMPLE, (split, place, example.id, value))
+            self.put(_EXAMPLE, (split, place, _whole(example.id), value))
 
     def trace(self, trace: Trace, draw: str) -> None:
         """Keep what one run of a workflow on an example came to."""
@@ -95,13 +95,13 @@ class Shown:
         points = score.value if score else None
         self.put(
             _TRACE,
-            (workflow.id, draw, trace.example.id, points, int(bool(trace.error)), said, *counts, self.clock()),
+            (workflow.id, draw, _whole(trace.example.id), points, int(bool(trace.error)), said, *counts, self.clock()),
         )
 
     def note(self, workflow: str, example: str, kind: str, name: str, value: Any) -> None:
         """Keep what was said of a run: `kind` is `verdict`, `gradient` or `critique`, `name` the stage it is of."""
         if self.put is not None:
-            self.put(_NOTE, (workflow, example, kind, name, self._text(value)))
+            self.put(_NOTE, (workflow, _whole(example), kind, name, self._text(value)))
 
     def now(self, key: str, value: Any) -> None:
         """Keep how things stand: the stage that a run is in, the process that it is."""
@@ -110,6 +110,11 @@ class Shown:
 
     def _text(self, value: Any) -> str:
         return self.clean(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _whole(name: str) -> str:
+    """Return a name as SQLite takes it: half a character, which has no UTF-8, becomes `?`."""
+    return name.encode("utf-8", "replace").decode()
 
 
 @dataclass
@@ -129,8 +134,8 @@ class Totals:
         """Add a recorded reply; what has no usage costs nothing."""
         if isinstance(value, dict) and "usage" in value:
             used, retries = self.sums.get((purpose, model), (Usage(), 0))
-            usage: dict[str, Any] = value["usage"]
-            self.sums[purpose, model] = used + Usage(**usage), retries + int(value["retries"])  # pyright: ignore[reportUnknownArgumentType]
+            reply = cast("dict[str, Any]", value)
+            self.sums[purpose, model] = used + Usage(**reply["usage"]), retries + reply["retries"]
             self.changed.add((purpose, model))
 
     def write(self, db: sqlite3.Connection) -> None:

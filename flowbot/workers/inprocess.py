@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
-from flowbot.engine.forward import forward
 from flowbot.engine.ports import Metric
 from flowbot.engine.tasks import end
 from flowbot.engine.trace import Trace
@@ -44,8 +43,6 @@ class InProcess:
             await end(going)
 
     async def _one(self, workflow: Workflow, example: Example, draw: str) -> Trace:
-        trace = await forward(workflow, example, self.session, draw)
-        if self.metric is not None:
-            trace = trace.scored(await self.session.score(self.metric, self.identity, trace, draw))
+        trace = await self.session.run(workflow, example, draw, self.metric, self.identity)
         self.ran(trace, draw)
         return trace

@@ -194,6 +194,22 @@ class Workflow(StepList):
         """Return a copy with the given instructions in place."""
         return self.with_steps({step_id: {"prompt": prompt} for step_id, prompt in prompts.items()})
 
+    def _repr_svg_(self) -> str:
+        """Return the picture that a notebook shows."""
+        from flowbot.workflow.picture import svg  # which draws workflows
+
+        return svg(self)
+
+    def _repr_html_(self) -> str:
+        """Return the picture for a page; every text in it is escaped."""
+        return f'<div style="overflow-x:auto">{self._repr_svg_()}</div>'
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return what a notebook may choose from; in a terminal it is the outline in words."""
+        from flowbot.workflow.draw import outline
+
+        return {"text/plain": outline(self), "text/html": self._repr_html_(), "image/svg+xml": self._repr_svg_()}
+
 
 def _too_many(worst: int, what: str, bound: int) -> str:
     return f"can make {worst} LLM calls {what}; at most {bound}: take fewer steps, samples, items or turns"

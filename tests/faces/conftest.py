@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,13 +30,13 @@ def browser() -> Generator[Browser]:
 
 @pytest.fixture(scope="session")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """A search that ended well, in the run `good` of a folder of runs; beside it one that failed and one by gradients."""
+    """A search that ended well: the run `group/good` of a folder; beside it one that failed and one by gradients."""
     runs = tmp_path_factory.mktemp("page") / "runs"
 
     def make() -> Kept:
         kept(runs / "failed", sizes=(8, 8, 4), answers=150)
         kept(runs / "gradients", recipe="paper", sizes=(8, 8, 4))
-        return kept(runs / "group" / "good", "missing_hop")
+        return kept(runs / "group" / "good")
 
     return browsers.aside(make)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from flowbot.faces.ui.book import Book
+from flowbot.faces.ui.schema import Decision
 from tests.browser import WIDTHS, Watched, aside, going, shown, tab, texts
 from tests.kept import Kept
 
@@ -18,29 +21,55 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 GOOD = ("run", "group/good")
+NOTHING = Decision(
+    decision="",
+    why="",
+    gain=0,
+    low=0,
+    high=0,
+    p_gain=0,
+    undecided=True,
+    fixed=[],
+    broken=[],
+    hit=[],
+    missed=[],
+)
 
 
-def best_of(searched: Kept) -> tuple[str, str]:
-    """Return the ids of the start and of the best of a search."""
-    from flowbot.faces.ui.book import Book
+@dataclass(frozen=True)
+class Known:
+    """What of a search is looked at: ids of its start, its best, a candidate that fixed examples, and an example."""
 
-    book = Book(searched.folder)
-    run = book.run()
-    book.close()
-    assert run.start_id
-    assert run.best_id
-    assert run.start_id != run.best_id
-    return run.start_id, run.best_id
+    start: str
+    best: str
+    fixer: str
+    example: str
 
 
 @pytest.fixture(scope="module")
-def ends(searched: Kept) -> tuple[str, str]:
-    """The ids of the start and of the best."""
-    return aside(lambda: best_of(searched))
+def known(searched: Kept) -> Known:
+    """The ids in the run `good`."""
+
+    def read() -> Known:
+        book = Book(searched.folder)
+        run = book.run()
+        found = [each.id for each in run.candidates if (book.candidate(each.id).decision or NOTHING).fixed]
+        book.close()
+        assert run.start_id
+        assert run.best_id
+        assert run.start_id != run.best_id
+        example = next(trace.example.id for trace, draw in searched.ran if draw == "val")
+        return Known(run.start_id, run.best_id, found[0], example)
+
+    return aside(read)
 
 
 def test_a_live_run_is_seen_to_advance(browser: Browser, tmp_path: Path) -> None:
-    with going(tmp_path / "runs" / "live", 0.008) as process, shown(tmp_path / "runs") as link, tab(browser, link) as seen:
+    with (
+        going(tmp_path / "runs" / "live", 0.008) as process,
+        shown(tmp_path / "runs") as link,
+        tab(browser, link) as seen,
+    ):
         page = seen.page
         page.get_by_test_id("run-row").get_by_role("link").first.click()
         page.get_by_test_id("run-state").get_by_text("running").wait_for()
@@ -76,7 +105,7 @@ def test_a_run_that_was_killed_opens(browser: Browser, tmp_path: Path) -> None:
         db.close()
     with shown(tmp_path / "runs") as link, tab(browser, link) as seen:
         seen.go("run", "killed")
-        assert texts(seen, "[data-testid=run-state]") == ["◇ stopped"]
+        assert texts(seen, "[data-testid=run-state]") == ["stopped"]
         for part in ("candidates", "failures", "cost", "about"):
             seen.go("run", "killed", "part", part)
         seen.go("run", "killed", "examples", "val")
@@ -95,7 +124,7 @@ def test_a_journal_whose_last_pages_are_missing_says_so_or_opens(
         seen.page.get_by_test_id("run-row").get_by_text("torn").first.wait_for()
         seen.go("run", "torn")
         seen.page.get_by_role("alert").wait_for()
-        refused = [each for each in seen.wrong if "status of 409" not in each]
+        refused = [each for each in seen.wrong if "status of 40" not in each]
         assert refused == []
         seen.wrong.clear()
 
@@ -109,8 +138,8 @@ def test_a_run_with_an_error_shows_it(browser: Browser, link: str) -> None:
         assert "broken off" in seen.page.get_by_test_id("run-error").inner_text()
 
 
-def test_a_step_is_clicked_and_its_prompt_read(browser: Browser, link: str, searched: Kept, ends: Any) -> None:
-    start, _ = ends
+def test_a_step_is_clicked_and_its_prompt_read(browser: Browser, link: str, searched: Kept, known: Known) -> None:
+    start = known.start
     with tab(browser, link) as seen:
         seen.go(*GOOD, "workflow", start)
         workflow = next(trace.workflow for trace, _ in searched.ran if trace.workflow.id == start)
@@ -124,11 +153,11 @@ def test_a_step_is_clicked_and_its_prompt_read(browser: Browser, link: str, sear
         seen.page.get_by_test_id("step-runs").wait_for()
 
 
-def test_two_candidates_are_compared(browser: Browser, link: str, ends: Any) -> None:
+def test_two_candidates_are_compared(browser: Browser, link: str, known: Known) -> None:
     with tab(browser, link) as seen:
         seen.go(*GOOD, "part", "candidates")
         rows = seen.page.get_by_test_id("candidate-row")
-        for short in (ends[0][:6], ends[1][:6]):
+        for short in (known.start[:6], known.best[:6]):
             rows.filter(has_text=short).get_by_role("checkbox").check()
         seen.page.get_by_test_id("compare-candidates").click()
         seen.page.get_by_test_id("compare-view").wait_for()
@@ -144,7 +173,7 @@ def test_a_trace_is_opened_from_an_example_of_the_table(browser: Browser, link: 
         seen.go(*GOOD, "examples", "val")
         page = seen.page
         page.get_by_test_id("examples-grid").get_by_role("link").filter(has_text="val").first.click()
-        page.get_by_test_id("example-runs").get_by_role("link").first.click()
+        page.get_by_test_id("example-runs").locator("a[href*='/trace/']").first.click()
         page.get_by_test_id("trace").wait_for()
         page.get_by_test_id("open-all").click()
         messages = " ".join(page.get_by_test_id("message").all_inner_texts())
@@ -153,9 +182,9 @@ def test_a_trace_is_opened_from_an_example_of_the_table(browser: Browser, link: 
         assert str(next(iter(first.values())))[:20] in page.locator("main").inner_text()
 
 
-def test_a_decision_leads_to_the_examples_that_it_fixed(browser: Browser, link: str, ends: Any) -> None:
+def test_a_decision_leads_to_the_examples_that_it_fixed(browser: Browser, link: str, known: Known) -> None:
     with tab(browser, link) as seen:
-        seen.go(*GOOD, "workflow", ends[1])
+        seen.go(*GOOD, "workflow", known.fixer)
         decided = seen.page.get_by_test_id("decided")
         decided.locator("summary").first.click()
         decided.get_by_role("link").filter(has_text="val").first.click()
@@ -184,12 +213,14 @@ def test_without_the_token_the_page_says_what_to_open(browser: Browser, link: st
         assert all("token" not in each.url for each in seen.asked[1:])
 
 
-def test_by_keyboard_alone_a_step_is_reached_and_its_prompt_opened(browser: Browser, link: str) -> None:
+def test_by_keyboard_alone_a_step_is_reached_and_its_prompt_opened(
+    browser: Browser, link: str, searched: Kept, known: Known
+) -> None:
     with tab(browser, link) as seen:
         press(seen, "good", "/run/")
         press(seen, "Start", "/workflow/")
         seen.wait()
-        step = seen.page.locator(".fb-step-open").first
+        step = seen.page.get_by_test_id(f"step-{called(searched, known.start)}")
         for _ in range(60):
             seen.page.keyboard.press("Tab")
             if step.evaluate("each => each === document.activeElement"):
@@ -198,6 +229,11 @@ def test_by_keyboard_alone_a_step_is_reached_and_its_prompt_opened(browser: Brow
         assert outline != "nonenone", "the focus cannot be seen"
         seen.page.keyboard.press("Enter")
         seen.page.get_by_test_id("prompt").wait_for()
+
+
+def called(searched: Kept, workflow: str) -> str:
+    """Return the id of the first call of a workflow."""
+    return next(trace.workflow for trace, _ in searched.ran if trace.workflow.id == workflow).calls[0].id
 
 
 def press(seen: Watched, name: str, place: str) -> None:
@@ -215,7 +251,7 @@ def press(seen: Watched, name: str, place: str) -> None:
     seen.wait()
 
 
-def places(start: str, best: str) -> list[tuple[str, ...]]:
+def places(known: Known) -> list[tuple[str, ...]]:
     """Return a place of every view."""
     good = ("run", "group/good")
     return [
@@ -225,20 +261,20 @@ def places(start: str, best: str) -> list[tuple[str, ...]]:
         *((*good, "part", part) for part in ("candidates", "failures", "cost", "about")),
         ("run", "gradients", "part", "updates"),
         ("run", "failed"),
-        (*good, "workflow", best),
-        (*good, "compare", start, best),
+        (*good, "workflow", known.best),
+        (*good, "compare", known.start, known.best),
         (*good, "examples", "val"),
-        (*good, "examples", "val", "val0"),
-        (*good, "trace", best, "val", "val0"),
-        (*good, "try", best),
+        (*good, "examples", "val", known.example),
+        (*good, "trace", known.best, "val", known.example),
+        (*good, "try", known.best),
     ]
 
 
 @pytest.mark.parametrize(("width", "height"), WIDTHS)
-def test_no_view_is_wider_than_the_window(browser: Browser, link: str, ends: Any, width: int, height: int) -> None:
+def test_no_view_is_wider_than_the_window(browser: Browser, link: str, known: Known, width: int, height: int) -> None:
     with tab(browser, link, width, height, "dark" if width > 1500 else "light") as seen:
         wide: list[tuple[str, ...]] = []
-        for place in places(*ends):
+        for place in places(known):
             seen.go(*place)
             if seen.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
                 wide.append(place)
@@ -246,7 +282,9 @@ def test_no_view_is_wider_than_the_window(browser: Browser, link: str, ends: Any
 
 
 def test_light_and_dark_follow_the_system_and_the_reader(browser: Browser, link: str) -> None:
-    shade = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
+    shade = (
+        "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
+    )
     for scheme, name in (("light", "Dark colours"), ("dark", "Light colours")):
         with tab(browser, link, scheme=scheme) as seen:
             first = seen.page.evaluate(shade)

@@ -171,6 +171,19 @@ def test_ids_of_runs_may_hold_slashes_and_the_folder_itself_is_a_tilde(through: 
         assert page.books["."].asked == [("run", None)]
         assert (await page.get("/api/runs/a%2Fb/examples/val/x%2Fy%20%25%3F"))[0] == 200
         assert page.books["a/b"].asked[-1] == ("val", "x/y %?")
+        assert (await page.get("/api/runs/a%2Fb/examples/val/%7Bx%7D%7B%7By"))[0] == 200
+        assert page.books["a/b"].asked[-1] == ("val", "{x}{{y")
+
+    through(work)
+
+
+def test_halves_of_characters_are_answered_as_question_marks(through: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pages.LINE, "name", "half \ud83d")
+
+    async def work(page: Page) -> None:
+        assert (await page.get("/api/runs"))[1][0]["name"] == "half ?"
+        assert (await page.get("/api/runs/~"))[1]["name"] == "half ?"
+        assert (await pages.pulses(await page.listen(), 1))[0]["line"]["name"] == "half ?"
 
     through(work)
 

@@ -17,6 +17,7 @@ from flowbot.errors import InputError
 from flowbot.money import Usage
 from flowbot.store import journal as journals
 from flowbot.store.journal import JournalError, JournalReader, SqliteJournal
+from flowbot.task.data import Example
 
 Work = Callable[[SqliteJournal], Coroutine[Any, Any, None]]
 
@@ -255,6 +256,18 @@ def test_a_value_that_cannot_be_stored_is_an_error_and_no_hang(path: Path) -> No
         assert journal.find("k") == 1
 
     during(path, work)
+
+
+def test_half_a_character_in_an_id_is_no_error(path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        journal.shown.examples("val", [Example("\ud83d", {"question": "\ud83d"}, None)])
+        journal.shown.note("w", "\ud83d", "verdict", "first", [])
+        await journal.record("k", "task", 1)
+        assert journal.find("k") == 1
+
+    during(path, work)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT id FROM examples").fetchall() == db.execute("SELECT example FROM notes").fetchall()
 
 
 def test_it_is_for_its_owner_only(path: Path) -> None:

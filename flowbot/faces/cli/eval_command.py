@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flowbot.faces.cli.shared import FILE, model_options, unsafe_option
+from flowbot.faces.cli.shared import FILE, model_options, otel_option, unsafe_option
 
 
 @click.command("eval")
@@ -17,6 +17,7 @@ from flowbot.faces.cli.shared import FILE, model_options, unsafe_option
 @click.option("--split", default="val", show_default=True, help="Split to score on.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with every score.")
 @click.option("--failures", type=click.IntRange(0), default=0, help="Show the first N examples that are not right.")
+@otel_option
 @unsafe_option
 @model_options
 def command(workflow: Path, task: Path, split: str, as_json: bool, failures: int, **options: Any) -> int:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowbot.faces.cli.shared import FILE, FOLDER, model_options, unsafe_option
+from flowbot.faces.cli.shared import FILE, FOLDER, model_options, otel_option, unsafe_option
+
+if TYPE_CHECKING:
+    from flowbot.faces.tracking import Tracker
+    from flowbot.task.task import Task
 
 BUDGET_REACHED = 3
 
@@ -25,8 +31,10 @@ BUDGET_REACHED = 3
 @click.option("--budget-tokens", type=click.IntRange(1), help="Tokens at most.")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="Seconds at most, seen at stage ends.")
 @click.option("--seed", type=int, help="Seed of all draws.")
-@click.option("--start", type=FILE, metavar="WORKFLOW", help="Workflow to start from.")
+@click.option("--start", type=FILE, metavar="FILE", help="Workflow, prompt, chat messages or candidate to start from.")
 @click.option("--no-content", is_flag=True, help="Keep prompts and messages out of the report.")
+@click.option("--mlflow", is_flag=True, help="Log the run to MLflow (MLFLOW_TRACKING_URI or ./mlruns).")
+@otel_option
 @unsafe_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an event, on standard output.")
 @click.option("--quiet", is_flag=True, help="Show nothing but errors and the result's path.")
@@ -43,11 +51,27 @@ def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, 
 
     made, home = load_task(task)
     folder = folder or home / "runs" / made.name
-    chosen = Options(content=not given.pop("no_content"), **given)
-    with Progress(None, stream=sys.stderr, quiet=quiet, json_lines=as_json) as progress:
-        result = start_loop(ainduce(task, run=folder, start=start, options=chosen, heard=progress.heard))
+    mlflow, chosen = given.pop("mlflow"), Options(content=not given.pop("no_content"), **given)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(None, stream=sys.stderr, quiet=quiet, json_lines=as_json))
+        tracker = stack.enter_context(_tracker(chosen.over(made), folder, chosen.content)) if mlflow else None
+
+        def heard(event: Mapping[str, Any]) -> None:
+            if tracker is not None:
+                tracker.heard(event)
+            progress.heard(event)
+
+        result = start_loop(ainduce(task, run=folder, start=start, options=chosen, heard=heard))
+        if tracker is not None:
+            tracker.finish(result)
     _print(result, quiet, as_json)
     return BUDGET_REACHED if result.ended == "budget" else 0
+
+
+def _tracker(task: Task, folder: Path, content: bool) -> Tracker:
+    from flowbot.faces.tracking import Tracker
+
+    return Tracker(task, folder, content, lambda text: click.echo(f"flowbot: {text}", err=True))
 
 
 def _print(result: Any, quiet: bool, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from flowbot.faces.cli.shared import FILE, model_options, unsafe_option
+from flowbot.faces.cli.shared import FILE, model_options, otel_option, unsafe_option
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class View:
 )
 @click.option("--trace", is_flag=True, help="Show on standard error what every step gave; with --json in the object.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an input, with what it cost.")
+@otel_option
 @unsafe_option
 @model_options
 def command(workflow: Path, inputs: tuple[str, ...], rows: Path | None, output: Path | None, **how: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,24 @@ def unsafe_option(function: F) -> F:
         "--unsafe-code",
         is_flag=True,
         help="Run programs that a model wrote without a sandbox, with your rights.",
+    )(function)
+
+
+def otel_option(function: F) -> F:
+    """Add the option that sends spans; without it the environment decides."""
+
+    def export(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        if wanted or any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
+            from flowbot.faces.otlp import export_spans
+
+            export_spans(wanted)
+
+    return click.option(
+        "--otel",
+        is_flag=True,
+        expose_value=False,
+        callback=export,
+        help="Send OpenTelemetry spans (OTEL_EXPORTER_OTLP_*).",
     )(function)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from flowbot.faces.ui.readers import Readers
-from flowbot.faces.ui.schema import Pulse
+from flowbot.faces.ui.schema import Pulse, json_text
 
 if TYPE_CHECKING:
     from flowbot.faces.ui.book import Book
@@ -24,7 +24,7 @@ COMMENT = b": still here\n\n"
 
 def frame(name: str, value: BaseModel) -> bytes:
     """Return a server-sent event; its data is one line of JSON."""
-    return f"event: {name}\ndata: {value.model_dump_json()}\n\n".encode()
+    return f"event: {name}\ndata: {json_text(value)}\n\n".encode()
 
 
 class Feed:

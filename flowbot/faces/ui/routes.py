@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from flowbot.errors import InputError
 from flowbot.faces.ui.guard import Guard, Refusal, protect
 from flowbot.faces.ui.live import Feeds, frame
 from flowbot.faces.ui.readers import Readers
-from flowbot.faces.ui.schema import Problem, RunLine, Spent, TryAsk, TryEnd
+from flowbot.faces.ui.schema import Problem, Spent, TryAsk, TryEnd, json_text
 from flowbot.faces.ui.trials import Trials
 from flowbot.models.secrets import scrub
 
@@ -36,7 +36,6 @@ KINDS = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
-RUNS: TypeAdapter[list[RunLine]] = TypeAdapter(list[RunLine])
 
 
 class Answers:
@@ -52,7 +51,7 @@ class Answers:
 
     async def runs(self, request: web.Request) -> web.Response:
         """Answer the list of runs."""
-        return _json(await self._readers.ask_desk(lambda desk: RUNS.dump_json(desk.runs())))
+        return _json(await self._readers.ask_desk(lambda desk: _all(desk.runs())))
 
     async def flow(self, request: web.Request) -> web.Response:
         """Answer the workflow that the page was opened on."""
@@ -111,16 +110,16 @@ class Answers:
 
 def add_routes(app: web.Application, answers: Answers, files: Path) -> None:
     """Add the addresses of the page, and the files that it is made of."""
-    of_run = "/api/runs/{run}"
+    of_run = "/api/runs/{run:[^/]+}"  # without a pattern of ours aiohttp takes no braces
     for path, handler in (
         ("/api/home", answers.home),
         ("/api/runs", answers.runs),
         ("/api/flow", answers.flow),
         (of_run, answers.run),
-        (f"{of_run}/candidates/{{id}}", answers.candidate),
+        (f"{of_run}/candidates/{{id:[^/]+}}", answers.candidate),
         (f"{of_run}/examples", answers.examples),
-        (f"{of_run}/examples/{{split}}/{{id}}", answers.example),
-        (f"{of_run}/traces/{{workflow}}/{{draw}}/{{example}}", answers.trace),
+        (f"{of_run}/examples/{{split:[^/]+}}/{{id:[^/]+}}", answers.example),
+        (f"{of_run}/traces/{{workflow:[^/]+}}/{{draw:[^/]+}}/{{example:[^/]+}}", answers.trace),
         (f"{of_run}/live", answers.live),
     ):
         app.router.add_get(path, handler, allow_head=False)
@@ -181,7 +180,11 @@ def _json(body: bytes, status: int = 200) -> web.Response:
 
 
 def _plain(value: BaseModel) -> bytes:
-    return value.model_dump_json().encode("utf-8", "replace")
+    return json_text(value).encode()
+
+
+def _all(values: Iterable[BaseModel]) -> bytes:
+    return b"[" + b",".join(map(_plain, values)) + b"]"
 
 
 def _run(request: web.Request) -> str:

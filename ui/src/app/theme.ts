@@ -1,4 +1,4 @@
-import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core";
+import { Alert, type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core";
 
 const blue: MantineColorsTuple = [
   "#e8f3fb",
@@ -22,6 +22,10 @@ export const theme = createTheme({
   defaultRadius: "sm",
   cursorType: "pointer",
   headings: { fontWeight: "600" },
+  components: {
+    // its own title is too pale in light, its own ground too strong in dark
+    Alert: Alert.extend({ styles: { root: { background: "var(--fb-bad-soft)" }, title: { color: "var(--fb-bad)" } } }),
+  },
 });
 
 /**

@@ -17,11 +17,13 @@ import { found } from "./walk";
 
 /** The scores of examples across candidates: where a candidate is better, and where it is worse. */
 export function ExamplesView({ run: at, split }: { run: string; split: string }) {
+  const source = useSource();
   const run = useRun(at);
   useFresh(at, run.pulse?.traces);
   if (run.error) return <Wrong error={run.error} />;
   if (!run.data) return <Loading />;
-  const { splits, line } = run.data;
+  const { line } = run.data;
+  const splits = run.data.splits.filter((each) => source.columns?.(each.name).length !== 0); // a report holds some
   const shown = split || (splits.find((each) => each.name === "val") ?? splits[0])?.name;
   return (
     <>

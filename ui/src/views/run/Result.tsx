@@ -103,7 +103,8 @@ export function Result({ id, run }: { id: string; run: Run }) {
 }
 
 function sentence(text: string): string {
-  return text && !/[.!?]$/.test(text) ? `${text}.` : text;
+  const whole = text && !/[.!?]$/.test(text) ? `${text}.` : text;
+  return whole.charAt(0).toUpperCase() + whole.slice(1);
 }
 
 function Ending({ id, outcome }: { id: string; outcome: Outcome }) {

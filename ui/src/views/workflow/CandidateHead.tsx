@@ -7,6 +7,7 @@ import type { Candidate, Run } from "../../api/types";
 import { places } from "../../app/places";
 import { nameOf } from "../../parts/CandidateName";
 import { Fate } from "../../parts/Fate";
+import { Folded } from "../../parts/Folded";
 import { Trail } from "../../parts/Trail";
 import { chance, cost, gain, score } from "../../parts/words";
 
@@ -52,11 +53,11 @@ export function CandidateHead({ run, candidate }: { run: Run; candidate: Candida
         )}
       </Group>
       {line.hypothesis && (
-        <Text mt={10} size="sm" className="fb-text" maw={1000}>
-          <Text span size="sm" c="var(--fb-quiet)">
-            Hypothesis:{" "}
+        <Text component="div" mt={10} size="sm" maw={1000}>
+          <Text size="sm" c="var(--fb-quiet)">
+            Hypothesis
           </Text>
-          {line.hypothesis}
+          <Folded text={line.hypothesis} lines={4} />
         </Text>
       )}
     </header>

@@ -1,0 +1,1 @@
+"""Workflows over HTTP: routes of their own fields, and OpenAI's chat completions."""

@@ -1,0 +1,134 @@
+"""The application: FastAPI's, with the routes of each workflow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+
+from flowbot.errors import InputError
+from flowbot.faces.serve.chat import Chat
+from flowbot.faces.serve.counted import Counted
+from flowbot.faces.serve.day import day_of
+from flowbot.faces.serve.desk import Desk, Opener
+from flowbot.faces.serve.gate import Gate
+from flowbot.faces.serve.openapi import document, page
+from flowbot.faces.serve.refusal import Refusal, written
+from flowbot.faces.serve.runs import Runs
+from flowbot.faces.serve.service import Service
+from flowbot.faces.serve.settings import Settings
+from flowbot.faces.serve.slots import Slots
+from flowbot.faces.serve.visit import Receive, Scope, Send, Visit
+from flowbot.faces.spans import Requests, open_spans
+
+RESERVED = frozenset({"run", "batch", "v1", "healthz", "readyz", "metrics", "docs", "openapi.json"})
+NO_TELEMETRY: Any = {"tracing": False, "logs": False, "auto_configure": False}  # newer FastAPI's own: see Requests
+METRICS = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route as an ASGI application: FastAPI's own handling of a request would cost as much as a workflow's run."""
+
+    name: str
+    handler: Callable[[Visit, Scope], Awaitable[None]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit: Visit = scope["flowbot"]
+        visit.facts["route"] = self.name
+        await self.handler(visit, scope)
+
+
+def app_of(openers: Mapping[str, Opener], settings: Settings | None = None, spent: Path | None = None) -> FastAPI:
+    """Return the application that serves workflows: `app_of({"tickets": lambda: open_workflow(workflow)})`.
+
+    They are opened as its lifespan begins. `spent` is the SQLite file of what a day has cost, needed where the limits
+    bound a day. Its `state.service` can be stopped and its desk reloaded. Raises `InputError`.
+    """
+    settings = settings or Settings()
+    for name in openers:
+        if name in RESERVED or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+            raise InputError(f"no workflow can be served as '{name}'", mend="name it: flowbot serve NAME=FILE")
+    limits = settings.limits
+    day = day_of(limits, spent)
+    slots = Slots(limits.concurrency, limits.queue)
+    service = Service(Desk(openers, day), settings, slots, Counted(slots, day), day)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        await service.desk.open()
+        try:
+            yield
+        finally:
+            await service.desk.close()
+            if day is not None:
+                day.close()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
+    app.state.service = service
+    app.add_middleware(Gate, service=service)
+    spans = open_spans()
+    if spans is not None:
+        app.add_middleware(Requests, spans=spans)
+    app.add_exception_handler(HTTPException, _not_there)
+    app.router.routes[:] = _routes(service)
+    app.openapi = lambda: document(service)
+    return app
+
+
+def _routes(service: Service) -> list[Route]:
+    """Return the routes, those that are asked most first."""
+    chat, names = Chat(service), list(service.desk.openers)
+    posts: dict[str, Callable[[Visit], Awaitable[None]]] = {}
+    for name in names:
+        runs = Runs(service, name)
+        for prefix in ("", f"/{name}") if len(names) == 1 else (f"/{name}",):
+            posts |= {f"{prefix}/run": runs.run, f"{prefix}/batch": runs.batch}
+    posts["/v1/chat/completions"] = chat.completions
+    gets: dict[str, Callable[[Visit, Scope], Awaitable[None]]] = {
+        "/healthz": _plain(lambda scope: {"status": "ok"}),
+        "/readyz": _plain(lambda scope: _ready(service)),
+        "/v1/models": _plain(lambda scope: chat.models()),
+        "/v1/models/{model}": _plain(lambda scope: chat.model(scope["path_params"]["model"])),
+        "/openapi.json": _plain(lambda scope: document(service)),
+        "/metrics": lambda visit, scope: visit.answer(200, service.counted.text(), kind=METRICS),
+        "/docs": lambda visit, scope: visit.answer(200, page(service), kind=b"text/html; charset=utf-8"),
+    }
+    made = [Route(path, Endpoint(path, _posted(service, each)), methods=["POST"]) for path, each in posts.items()]
+    return made + [Route(path, Endpoint(path, each), methods=["GET"]) for path, each in gets.items()]
+
+
+def _posted(service: Service, handler: Callable[[Visit], Awaitable[None]]) -> Callable[[Visit, Scope], Awaitable[None]]:
+    async def handled(visit: Visit, scope: Scope) -> None:
+        service.check()
+        await handler(visit)
+
+    return handled
+
+
+def _plain(told: Callable[[Scope], Any]) -> Callable[[Visit, Scope], Awaitable[None]]:
+    async def handled(visit: Visit, scope: Scope) -> None:
+        await visit.answer(200, written(told(scope)))
+
+    return handled
+
+
+def _ready(service: Service) -> dict[str, Any]:
+    if service.stopping or not service.desk.ready:
+        raise Refusal(503, "not_ready", "the server is stopping or not ready yet", {"Retry-After": "1"})
+    return {"status": "ready", "workflows": list(service.desk.openers)}
+
+
+async def _not_there(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {404: "no_such_path", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    refusal = Refusal(error.status_code, code, str(error.detail))
+    return JSONResponse({"error": refusal.plain}, error.status_code, dict(error.headers or {}))
