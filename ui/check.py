@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BUILT = HERE.parent / "flowbot" / "faces" / "ui" / "static"
 MADE_FROM = "made-from.sha256"  # beside the built files: the hash of the sources that they were built from
-LEFT_OUT = ("node_modules", "check.py", "README.md")
+LEFT_OUT = ("node_modules", "__pycache__", "check.py", "README.md")
 
 
 def sources() -> Iterator[Path]:
