@@ -19,8 +19,7 @@ from flowbot.store.journal import ledger_of, opened_journal
 
 SHOWN = 3  # the version of the journal that has examples, scored runs, notes and sums
 LIGHT = (  # an event without what is large and seldom asked for; `start` alone keeps its workflow
-    "SELECT seq, kind, CASE kind WHEN 'candidate' THEN json_remove(value, '$.workflow') ELSE value END, at, {calls}"
-    " FROM events WHERE seq >= ? ORDER BY seq"
+    "seq, kind, CASE kind WHEN 'candidate' THEN json_remove(value, '$.workflow') ELSE value END, at"
 )
 Sum = tuple[str, str, Usage, int]  # purpose, model ("" where it is not known), usage, retries
 
@@ -59,7 +58,8 @@ class JournalView:
         self._depth = 0
         self._asked: list[float] | None = None
         columns = {row[1] for row in self.db.execute("PRAGMA table_info(events)")}
-        self._light = LIGHT.format(calls="calls" if "calls" in columns else "NULL")
+        calls = "calls" if "calls" in columns else "NULL"
+        self._light = f"SELECT {LIGHT}, {calls} FROM events WHERE seq >= ? ORDER BY seq"
 
     @property
     def shown(self) -> bool:

@@ -305,7 +305,8 @@ def test_nothing_but_the_protocol_is_on_standard_output(file: Path, tmp_path: Pa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+        | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
         cwd=tmp_path,
     )
     assert process.stdin is not None

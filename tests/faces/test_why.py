@@ -207,10 +207,10 @@ def test_the_front_is_a_table(run: Path, capsys: Out) -> None:
 
 
 FRONT = f"""front: score against cost, on validation
-  file                                     score   95 % interval  cost an example  calls  prompt length  steps
-  {START.id[:6]}                                  25.0 %     0.0 to 75.0        $0.002000      1             28      1
-  front/2-score-0.750-cost-0.00400.yaml   75.0 %   25.0 to 100.0        $0.004000      2             82      2
-  {BEST.id[:6]}                                 100.0 %  100.0 to 100.0        $0.006100      2            121      2
+  file                                     score  95 % interval  cost an example  calls  prompt length  steps
+  {START.id[:6]}                                  25.0 %    4.6 to 69.9        $0.002000      1             28      1
+  front/2-score-0.750-cost-0.00400.yaml   75.0 %   30.1 to 95.4        $0.004000      2             82      2
+  {BEST.id[:6]}                                 100.0 %  51.0 to 100.0        $0.006100      2            121      2
 
 Confirmed: measured on fresh examples; gain +50.0 points, 95 % interval +30.0 to +70.0. 4 children were tested.
 """

@@ -31,6 +31,7 @@ TEMPLATING = {"format", "format_map", "safe_substitute", "substitute", "from_str
 ALLOWED = {  # what is formatted is FlowBot's own text
     ("tools/metric.py", "format"),  # the judge's instruction, with the scale
     ("models/catalogue.py", "format"),  # names of wheels in the package's own catalogue
+    ("faces/serve/logs.py", "format"),  # a record of the log: a method of `logging`, no template
     ("tools/sandbox/words.py", "format"),  # the mark of cut output, with its size
 }
 TEXTS = [  # what a model, a data file or a tool may say

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping
 from pathlib import Path
@@ -192,7 +193,10 @@ async def serve_stdio(tools: Tools) -> None:
         await service.desk.open()
     try:
         async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, server.create_initialization_options())
+            try:
+                await server.run(reading, writing, server.create_initialization_options())
+            finally:
+                sys.stdout.flush()  # while what tools print still goes to standard error
     finally:
         await tools.close()
         await service.desk.close()
@@ -208,6 +212,7 @@ def _aside() -> Generator[None]:
     try:
         yield
     finally:
+        sys.stdout.flush()  # what was printed within goes where the rest of it went
         os.dup2(kept, 1)
         os.close(kept)
 
