@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: setup demo test check ui ui-check bench bench-search clean
 
