@@ -57,6 +57,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/page.py --short
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/metering.py --short
+	$(BIN)/python benchmarks/serving.py --short
 	$(BIN)/python benchmarks/search.py --short
 
 bench-search: $(VENV)/dev.stamp  # LONG=1: hours rather than minutes
