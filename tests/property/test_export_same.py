@@ -42,14 +42,14 @@ def skeleton(source: str) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, phases=unshrunk)
+@settings(max_examples=20, phases=unshrunk)
 @given(exportable(), st.integers(0, 9))
 def test_a_program_sends_and_gives_what_the_workflow_does(drawn: Drawn, seed: int) -> None:
     with patch.dict(os.environ, {"OPENAI_API_KEY": "sk-test-0001"}):
         both(*drawn, seed, os.environ.__setitem__)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(hostile)
 def test_a_text_is_one_literal(said: str) -> None:
     for written in (quoted(said), block(said), text(said)):
@@ -60,7 +60,7 @@ def test_a_text_is_one_literal(said: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, phases=unshrunk)
+@settings(max_examples=20, phases=unshrunk)
 @given(exportable(), hostile.filter(lambda each: bool(each.strip())))
 def test_no_text_becomes_code(drawn: Drawn, said: str) -> None:
     source = python_script(said_anew(drawn[0], said))
@@ -69,7 +69,7 @@ def test_no_text_becomes_code(drawn: Drawn, said: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, phases=unshrunk)
+@settings(max_examples=20, phases=unshrunk)
 @given(exportable())
 def test_a_program_is_formatted_as_ruff_does(drawn: Drawn) -> None:
     source = python_script(drawn[0])
