@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from flowbot.engine.ports import Reply
 from flowbot.money import Usage
-from flowbot.store.journal import SqliteJournal
 from flowbot.workflow.document import read_workflow
 from flowbot.workflow.draw import diff
 from flowbot.workflow.graph import Workflow, plain_workflow
+from tests import races
 
 EVIL = "</script><script>alert('x')</script><!--<script>&lt;\u2028\u2029]]>"
 START = read_workflow("""
@@ -99,25 +98,13 @@ END: dict[str, Any] = {
 }
 
 
-def written(
-    folder: Path, events: Sequence[dict[str, Any]], *ends: dict[str, Any], later: Sequence[dict[str, Any]] = ()
-) -> Path:
-    """Write a journal: events and ends, and events after the ends."""
-    path = folder / "journal.sqlite"
-    journal = SqliteJournal(path)
+RECORDS = (
+    ("task", asdict(Reply("yes", Usage(1, 100, 10, usd=0.002), retries=1))),
+    ("task", asdict(Reply("no", Usage(1, 100, 10, usd=0.002)))),
+    ("score", {"value": 1.0, "feedback": ""}),
+)
 
-    async def fill() -> None:
-        await journal.record("a", "task", asdict(Reply("yes", Usage(1, 100, 10, usd=0.002), retries=1)))
-        await journal.record("b", "task", asdict(Reply("no", Usage(1, 100, 10, usd=0.002))))
-        await journal.record("c", "score", {"value": 1.0, "feedback": ""})
-        for event in events:
-            await journal.append(event)
-        for end in ends:
-            journal.finish(end)
-        await asyncio.sleep(0.01 if later else 0)
-        for event in later:
-            await journal.append(event)
 
-    asyncio.run(fill())
-    journal.close()
-    return path
+def written(folder: Path, events: Sequence[dict[str, Any]], *ends: dict[str, Any], **how: Any) -> Path:
+    """Write a journal as `races.written` does; two replies cost money."""
+    return races.written(folder, events, *ends, records=RECORDS, **how)

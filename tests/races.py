@@ -199,13 +199,15 @@ def written(
     events: Sequence[Mapping[str, Any]],
     *ends: Mapping[str, Any],
     later: Sequence[Mapping[str, Any]] = (),
+    records: Sequence[tuple[str, Any]] = (("task", asdict(Reply("yes", Usage(1, 100, 10, usd=0.002)))),),
 ) -> Path:
-    """Write a journal to a folder: events, ends, and events after the ends. One reply cost money."""
+    """Write a journal to a folder: records by purpose (one reply, that cost money), events, ends, later events."""
     path = folder / "journal.sqlite"
     journal = SqliteJournal(path)
 
     async def fill() -> None:
-        await journal.record("a", "task", asdict(Reply("yes", Usage(1, 100, 10, usd=0.002))))
+        for number, (purpose, value) in enumerate(records):
+            await journal.record(str(number), purpose, value)
         for event in events:
             await journal.append(event)
         for end in ends:

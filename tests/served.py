@@ -1,7 +1,7 @@
 """A server of workflows for tests: on a loopback port, in a thread of its own, with clients that ask it.
 
 with serving(script) as endpoint, served(one_call(), endpoint.url) as site:
-    site.post("/run", {"request": "hi"}).plain
+    site.post("/run", {"request": "hi"}).json
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from flowbot.faces.serve.service import Service
 from flowbot.faces.serve.settings import Limits, Settings
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.graph import Workflow, build
+from tests.metering import Got
 
 MODEL = "openai:m"
 
@@ -48,25 +49,6 @@ def typed() -> Workflow:
     }
     step = {"id": "sort", "kind": "call", "reads": [*inputs], "gives": {"label": "choice[x, y]"}, "prompt": "Sort."}
     return build(name="typed", model=MODEL, inputs=inputs, steps=[step], output="sort.label")
-
-
-@dataclass(frozen=True)
-class Got:
-    """An answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def plain(self) -> Any:
-        """The JSON of it."""
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """The code of an error."""
-        return self.plain["error"]["code"]
 
 
 @dataclass

@@ -15,7 +15,6 @@ from flowbot.errors import InputError
 from flowbot.money import Ledger, Usage
 from flowbot.store.shown import Shown, Totals, shown_tables
 
-NOT_REPLIES = ("tool", "score")  # purposes of what is in `calls` beside replies
 CHECKPOINT = 8000  # pages of 4 KiB in the WAL; the loop waits for the disk at a checkpoint, so they are few
 
 _HALF = re.compile("[\ud800-\udfff]")

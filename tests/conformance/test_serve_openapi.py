@@ -46,7 +46,7 @@ def test_schemathesis_finds_nothing(monkeypatch: pytest.MonkeyPatch, token: str,
         openers = {name: opener(flows[name], endpoint.url) for name in names}
         with served(openers, token=token) as site:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            document: Any = site.get("/openapi.json").plain
+            document: Any = site.get("/openapi.json").json
             found: Any = schemathesis.openapi.from_dict(document)
             found.config.update(base_url=site.url)
             paths: list[str] = []
@@ -60,7 +60,7 @@ def test_schemathesis_finds_nothing(monkeypatch: pytest.MonkeyPatch, token: str,
 def test_inputs_and_output_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key-of-the-test")
     with serving(answer) as endpoint, served(typed(), endpoint.url) as site:
-        run = site.get("/openapi.json").plain["paths"]["/run"]["post"]
+        run = site.get("/openapi.json").json["paths"]["/run"]["post"]
         takes = run["requestBody"]["content"]["application/json"]["schema"]
         assert takes["required"] == ["text", "number", "flag", "team", "tags", "more"]
         assert takes["properties"]["team"] == {"type": "string", "enum": ["a", "b"]}

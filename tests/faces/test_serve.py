@@ -51,19 +51,19 @@ def told(endpoint: Any) -> list[str]:
 def test_a_run_gives_the_output_and_what_it_cost() -> None:
     with serving(echo) as endpoint, served(one_call(), endpoint.url) as site:
         got = site.post("/run", HI)
-        assert (got.status, got.plain["output"], got.plain["usage"]["calls"]) == (200, "HI", 1)
-        assert site.post("/one/run", HI).plain["output"] == "HI"
+        assert (got.status, got.json["output"], got.json["usage"]["calls"]) == (200, "HI", 1)
+        assert site.post("/one/run", HI).json["output"] == "HI"
         assert told(endpoint) == ["request:\nhi", "request:\nhi"]
 
 
 def test_a_batch_gives_each_row_or_its_error() -> None:
     with serving(echo) as endpoint, served(one_call(), endpoint.url, Limits(rows=3)) as site:
-        got = site.post("/batch", {"inputs": [{"request": "a"}, {"question": "b"}, {"request": "c"}]}).plain
+        got = site.post("/batch", {"inputs": [{"request": "a"}, {"question": "b"}, {"request": "c"}]}).json
         assert [row.get("output") for row in got["results"]] == ["A", None, "C"]
         assert got["results"][1]["error"]["code"] == "inputs_do_not_fit"
         assert got["usage"]["calls"] == 2
         assert site.post("/batch", {"inputs": [HI] * 4}).code == "batch_too_large"
-        assert site.post("/batch", {"inputs": []}).plain["results"] == []
+        assert site.post("/batch", {"inputs": []}).json["results"] == []
 
 
 GOOD = {"text": "t", "number": 1.5, "flag": True, "team": "a", "tags": ["x"], "more": {"n": 1}}
@@ -87,9 +87,9 @@ GOOD = {"text": "t", "number": 1.5, "flag": True, "team": "a", "tags": ["x"], "m
 )
 def test_inputs_are_held_to_their_types(name: str, value: Any) -> None:
     with serving([Answer(json={"label": "x"})]) as endpoint, served(typed(), endpoint.url) as site:
-        assert site.post("/run", GOOD).plain["output"] == "x"
+        assert site.post("/run", GOOD).json["output"] == "x"
         got = site.post("/run", GOOD | {name: value})
-        assert (got.status, got.code, got.plain["error"]["param"]) == (422, "inputs_do_not_fit", name)
+        assert (got.status, got.code, got.json["error"]["param"]) == (422, "inputs_do_not_fit", name)
         assert len(endpoint.requests) == 1
 
 
@@ -134,7 +134,7 @@ def test_a_failing_step_and_a_failing_endpoint() -> None:
     with serving(answers) as endpoint, served(one_call(), endpoint.url) as site:
         got = site.post("/run", HI)
         assert (got.status, got.code) == (422, "run_failed")
-        assert "step 'answer' failed" in got.plain["error"]["message"]
+        assert "step 'answer' failed" in got.json["error"]["message"]
         got = site.post("/run", HI)
         assert (got.status, got.code) == (502, "endpoint_failed")
         assert "bad key" not in got.body.decode()
@@ -160,8 +160,8 @@ def test_several_workflows_have_routes_of_their_own(tmp_path: Path) -> None:
         with served(openers) as site:
             assert site.post("/one/run", HI).status == site.post("/b/run", HI).status == 200
             assert site.post("/run", HI).status == 404
-            assert [each["id"] for each in site.get("/v1/models").plain["data"]] == ["one", "b"]
-            assert site.get("/v1/models/b").plain["id"] == "b"
+            assert [each["id"] for each in site.get("/v1/models").json["data"]] == ["one", "b"]
+            assert site.get("/v1/models/b").json["id"] == "b"
             assert site.get("/v1/models/c").code == "model_not_found"
 
 
@@ -188,12 +188,12 @@ def test_a_reload_takes_new_files_and_keeps_the_old_where_they_are_broken(tmp_pa
         assert slow.wait(5)
         file.write_text(write_workflow(one_call(prompt="Anew.")))
         assert site.call(site.service.desk.reload()) == {}
-        assert site.post("/run", HI).plain["output"] == "Anew."
+        assert site.post("/run", HI).json["output"] == "Anew."
         going.join()
-        assert (found[0].status, found[0].plain["output"]) == (200, "Answer.")
+        assert (found[0].status, found[0].json["output"]) == (200, "Answer.")
         file.write_text("flowbot: 1\nname: broken\n")
         assert "one" in site.call(site.service.desk.reload())
-        assert site.post("/run", HI).plain["output"] == "Anew."
+        assert site.post("/run", HI).json["output"] == "Anew."
 
 
 def test_a_tool_needs_trust(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_what_runs_is_finished_and_nothing_new_is_begun() -> None:
         assert site.get("/readyz").status == 503
         going.join()
         stopping.result(5)
-        assert (found[0].status, found[0].plain["output"]) == (200, "late")
+        assert (found[0].status, found[0].json["output"]) == (200, "late")
 
 
 def test_what_does_not_end_in_time_is_told() -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from platform import node
 from typing import Any
@@ -79,15 +80,7 @@ def _so_far(view: JournalView, start: str, best: str, seed: int) -> Mapping[str,
 
 def gain_of(found: Comparison) -> Gain:
     """Return a comparison as the page is told it."""
-    return Gain(
-        n=found.n,
-        old=found.old,
-        new=found.new,
-        gain=found.gain,
-        low=found.low,
-        high=found.high,
-        p_gain=found.p_gain,
-    )
+    return Gain(**asdict(found), gain=found.gain)
 
 
 def end_of(view: JournalView, ends: list[dict[str, Any]] | None = None) -> dict[str, Any] | None:

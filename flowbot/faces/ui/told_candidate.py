@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from flowbot.faces.measured import Measured
-from flowbot.faces.race_story import Child
-from flowbot.faces.race_story import Decision as Decided
 from flowbot.faces.story import Story
 from flowbot.faces.ui.flow import flow_of
 from flowbot.faces.ui.schema import Ancestor, Candidate, CandidateLine, Decision, Rung, Split
@@ -27,8 +26,8 @@ def candidate_of(story: Story, found: Measured, line: CandidateLine, draws: Sequ
         flow=flow_of(found.workflow),
         way=[_ancestor(story, each) for each in why.way],
         parts=[(part.step, part.kind, part.text, part.came) for part in why.parts],
-        decision=_decision(child.decision) if child and child.decision else None,
-        rungs=_rungs(child),
+        decision=Decision(**asdict(child.decision)) if child and child.decision else None,
+        rungs=[Rung(**asdict(each)) for each in (child.rungs if child else ())],
         flips=[str(each) for each in found.facts.get("flips") or ()],
         paid={name: paid.get(name) for name in ("calls", "tokens", "usd")} if paid else {},
         draws=list(draws),
@@ -57,26 +56,3 @@ def _said(workflow: Workflow) -> dict[str, str]:
     """Return what each step says by its id: the prompt of a call, the program of a code step."""
     programs = {step.id: step.code for step in workflow.all_steps if isinstance(step, CodeStep)}
     return {**workflow.prompts, **programs}
-
-
-def _decision(found: Decided) -> Decision:
-    return Decision(
-        decision=found.decision,
-        why=found.why,
-        gain=found.gain,
-        low=found.low,
-        high=found.high,
-        p_gain=found.p_gain,
-        undecided=found.undecided,
-        fixed=list(found.fixed),
-        broken=list(found.broken),
-        hit=list(found.hit),
-        missed=list(found.missed),
-    )
-
-
-def _rungs(child: Child | None) -> list[Rung]:
-    return [
-        Rung(items=each.items, gain=each.gain, p_gain=each.p_gain, stays=bool(each.stays))
-        for each in (child.rungs if child else ())
-    ]

@@ -80,7 +80,7 @@ function Line({ pieces, sign }: { pieces: Piece[] | null; sign: " " | "−" | "+
         {sign}
       </span>
       <span className="fb-text">
-        {spoken[sign] && <span className="fb-spoken">{spoken[sign]}</span>}
+        {spoken[sign] && <span className="fb-hidden">{spoken[sign]}</span>}
         {pieces.map((each) => {
           const key = from;
           from += each.text.length + 1;
