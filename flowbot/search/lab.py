@@ -142,6 +142,14 @@ class Lab:
             await self.journal.append(event)
         self.heard(event)
 
+    def note(self, workflow: str, kind: str, stage: str, said: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Show what was said of a workflow's runs, each with its example; what is said of one example goes together."""
+        words: dict[str, list[Mapping[str, Any]]] = {}
+        for example, each in said:
+            words.setdefault(example, []).append(each)
+        for example, together in words.items():
+            self.noted(workflow, example, kind, stage, together)
+
     async def plan(self, what: str, **sizes: int) -> Mapping[str, int]:
         """Decide on sizes that the budget allows; a run that goes on with another budget keeps those it began with."""
         event = {"kind": "plan", "what": what, **sizes}

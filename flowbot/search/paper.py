@@ -135,9 +135,8 @@ async def bilevel(
 
 def _note(lab: Lab, workflow: Workflow, gradients: Sequence[Gradient], kind: str, stage: str) -> None:
     """Tell what was said of each example, as `gradient` of calls or as `critique` of the sketch."""
-    for example in dict.fromkeys(each.example for each in gradients):
-        words = [{"path": each.path, "critique": each.critique} for each in gradients if each.example == example]
-        lab.noted(workflow.id, example, kind, stage, words)
+    said = [(each.example, {"path": each.path, "critique": each.critique}) for each in gradients]
+    lab.note(workflow.id, kind, stage, said)
 
 
 async def _tell_step(lab: Lab, name: str, traces: Sequence[Trace], old: Workflow, new: Workflow) -> None:

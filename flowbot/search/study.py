@@ -106,9 +106,7 @@ class Study:
             for trace, each in zip(fresh, said, strict=True):
                 memory.verdicts[parent.id, trace.example.id] = each
             made = [each for each in said if each is not None]
-        for example in dict.fromkeys(each.example for each in made):
-            said_of_it = [asdict(each) for each in made if each.example == example]
-            lab.noted(parent.id, example, "verdict", meta.draw, said_of_it)
+        lab.note(parent.id, "verdict", meta.draw, [(each.example, asdict(each)) for each in made])
         if made:
             writer = lab.meta.at(f"iteration {number}, taxonomy") if memory.settings.taxonomy else None
             if writer is not None:
