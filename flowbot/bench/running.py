@@ -109,6 +109,13 @@ def _expected(name: str, each: Entry, settings: Settings, splits: Splits) -> tup
     task, start = answered_by(each.task, each.start(), models)
     task = method.of(task, settings.budget, 0)
     found = estimate(read_problem(task, each.folder, splits, start=method.start(task, start)))
-    low, high = found.total(found.low), found.total(found.high)
-    money = "price unknown" if high.usd is None else f"{low.usd or 0:.2f} to {high.usd:.2f}"
-    return f"{low.calls:,} to {high.calls:,}", f"{low.tokens:,} to {high.tokens:,}", money
+    low, high, bounds = found.total(found.low), found.total(found.high), settings.budget
+    money = "price unknown" if high.usd is None else _between(low.usd or 0, high.usd, bounds.usd, ",.2f")
+    return _between(low.calls, high.calls, bounds.calls), _between(low.tokens, high.tokens, bounds.tokens), money
+
+
+def _between(low: float, high: float, bound: float | None, form: str = ",") -> str:
+    """Return a range in words, as far as a bound lets it go."""
+    if bound is not None and low >= bound:
+        return f"at most {bound:{form}}"
+    return f"{low:{form}} to {high if bound is None else min(high, bound):{form}}"

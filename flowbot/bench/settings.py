@@ -28,6 +28,7 @@ class Settings:
     protocol: str | None = None
     model: str | None = None
     meta_model: str | None = None
+    max_tokens: int | None = None
     answer: Sequence[str] = ()
     base_url: str | None = None
     budget_usd: float | None = None
@@ -84,7 +85,9 @@ class Settings:
             else ModelSpec(name=self.model, max_tokens=task.models.task.max_tokens)
         )
         meta = task.models.meta if self.model is None else None
-        meta = ModelSpec(name=self.meta_model) if self.meta_model else meta or model
+        if self.meta_model:
+            meta = ModelSpec(name=self.meta_model)
+        meta = meta or model.model_copy(update={"max_tokens": None})  # the bound is that of the task's replies
         answers = self._answers()
         start = each.start()
         named = {name: answers.get(name, ModelSpec(name=name)) for name in others(task, start)}
@@ -92,7 +95,10 @@ class Settings:
         if unused is not None:
             known = ", ".join(named) or "none"
             raise InputError(f"the benchmark names no model '{unused}' beside its task model ({known})", "--answer")
-        return {"task": model, "meta": meta, **named}
+        found = {"task": model, "meta": meta, **named}
+        if self.max_tokens is None:
+            return found
+        return {role: spec.model_copy(update={"max_tokens": self.max_tokens}) for role, spec in found.items()}
 
     def _answers(self) -> dict[str, ModelSpec]:
         found: dict[str, ModelSpec] = {}

@@ -88,7 +88,7 @@ def _usage(problem: Problem, purpose: str, count: int, read: float, reply: int) 
     role = "task" if purpose == "task" else "judge" if purpose == "judge" else "meta"
     spec = problem.task.models.of(role)
     if role == "meta":
-        bound = int(getattr(problem.settings, "meta_tokens", 1024))
+        bound = problem.task.models.meta_bound(int(getattr(problem.settings, "meta_tokens", 1024)))
         read, taken = read + META_READS * (reply / LONG), bound if reply == LONG else min(bound, reply)
     else:
         taken = min(reply, spec.max_tokens or reply)

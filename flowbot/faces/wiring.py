@@ -80,7 +80,7 @@ class Site:
             self.session,
             task.models.of("meta").name,
             problem.prompts,
-            max_tokens=settings.meta_tokens,
+            max_tokens=task.models.meta_bound(settings.meta_tokens),
             clip=settings.meta_clip,
             description=task.description,
         )

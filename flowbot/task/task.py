@@ -141,6 +141,11 @@ class Models(Value):
         """Return the model of a role."""
         return getattr(self, role) or self.task
 
+    def meta_bound(self, tokens: int) -> int:
+        """Return the bound of each meta reply: the recipe's, or that of the meta model where one is named."""
+        own = self.meta.max_tokens if self.meta is not None else None
+        return min(tokens, own or tokens)
+
 
 Split = Literal["train", "val", "test", "guard"]
 

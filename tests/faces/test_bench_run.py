@@ -169,6 +169,15 @@ def test_a_dry_run_asks_nobody_and_says_what_it_takes(task: Path, server: Server
     assert " to " in lines["paper"]
     assert "at most 500" in lines["gepa"]
     assert not (task.parent / "out").exists()
+    code, out, err = bench(task, server, "--dry-run", "--budget-calls", "50", methods="race")
+    assert (code, "at most 50" in out) == (0, True), "what a budget cannot pay for is not announced"
+
+
+def test_a_bound_on_replies_holds_for_every_model(task: Path, server: Server) -> None:
+    code, _, err = bench(task, server, "--max-tokens", "77", "--budget-calls", "60", "--seeds", "1", methods="paper")
+    assert code == 0, err
+    bounds = {(sent.body["model"], sent.body["max_tokens"]) for sent in server.requests}
+    assert bounds == {("small", 77), ("large", 77)}
 
 
 def test_the_list_names_ten_benchmarks_and_the_methods() -> None:

@@ -35,6 +35,7 @@ def listed(as_json: bool) -> None:
 @click.option("--protocol", type=click.Choice(["paper"]), help="Sizes, models and settings as published.")
 @click.option("--model", metavar="PROVIDER:NAME", help="Task model [default: the task's].")
 @click.option("--meta-model", metavar="PROVIDER:NAME", help="Meta model [default: the task's, else the task model].")
+@click.option("--max-tokens", type=click.IntRange(1), help="Tokens of each reply at most [default: the task's].")
 @click.option("--answer", metavar="NAME=PROVIDER:NAME", multiple=True, help="Answer a further model that a task names.")
 @click.option("--base-url", metavar="URL", help="Endpoint that answers all models.")
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="Money for each search.")
