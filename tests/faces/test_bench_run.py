@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from flowbot.bench.records import Record
-from tests.commands import begin, finish
+from flowbot.faces.cli import code_of
+from tests.commands import ROOT, begin, finish
 from tests.fitting import fitting
 from tests.servers import Answer, Body, Server, serving
 
@@ -31,7 +34,8 @@ recipe: {name: race, iterations: 1}
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Path:
+def task(tmp_path: Path, bare: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the processes of jobs
     for split in ("train", "val", "test"):
         rows = [{"id": f"{split}{n}", "country": f"{split} {n}", "capital": "Rome"} for n in range(6)]
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -45,10 +49,21 @@ def server() -> Generator[Server]:
         yield found
 
 
-def bench(task: Path, server: Server, *more: str | Path, methods: str = "start,paper,vote") -> tuple[int, str, str]:
-    out = task.parent / "out"
-    given: Sequence[str | Path] = ("--base-url", server.url, "--out", out, "--methods", methods)
-    return finish(begin("bench", "run", task, *given, *more), 120)
+def line(task: Path, server: Server, *more: str, methods: str) -> list[str]:
+    out = str(task.parent / "out")
+    return ["bench", "run", str(task), "--base-url", server.url, "--out", out, "--methods", methods, *more]
+
+
+def here(*arguments: str | Path) -> tuple[int, str, str]:
+    """Run a command in this process, which is begun already; jobs have their own."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = code_of(list(map(str, arguments)))
+    return code, out.getvalue(), err.getvalue()
+
+
+def bench(task: Path, server: Server, *more: str, methods: str) -> tuple[int, str, str]:
+    return here(*line(task, server, *more, methods=methods))
 
 
 def records(task: Path) -> list[Record]:
@@ -57,7 +72,8 @@ def records(task: Path) -> list[Record]:
 
 
 def test_all_methods_have_records_on_the_same_test_items(task: Path, server: Server) -> None:
-    code, out, err = bench(task, server, "--seeds", "2", "--budget-calls", "60", methods="start,paper,race,vote")
+    arguments = line(task, server, "--seeds", "2", "--budget-calls", "60", methods="start,paper,race,vote")
+    code, out, err = finish(begin(*arguments), 120)
     assert code == 0, err
     found = records(task)
     assert {(each.method, each.seed) for each in found} == {
@@ -107,6 +123,7 @@ def test_time_that_is_up_ends_a_search(task: Path) -> None:
     assert record.scores
 
 
+@pytest.mark.usefixtures("task")
 def test_a_planted_world_is_repaired_by_race_and_not_by_the_start(tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -123,7 +140,7 @@ def test_a_planted_world_is_repaired_by_race_and_not_by_the_start(tmp_path: Path
             url = world.stdout.readline().strip()
             arguments = ["bench", "run", tmp_path / "task.yaml", "--base-url", url, "--out", tmp_path / "out"]
             arguments += ["--methods", "start,race", "--seeds", "1", "--budget-calls", "1500", "--limit-test", "40"]
-            code, _, err = finish(begin(*arguments), 120)
+            code, _, err = here(*arguments)
         finally:
             world.kill()
     assert code == 0, err
@@ -151,7 +168,7 @@ def test_bad_options_are_refused_before_anything_is_asked(
 
 
 def test_unknown_names_and_money_without_a_price(task: Path, server: Server) -> None:
-    code, _, err = finish(begin("bench", "run", "gsm9k", "--out", task.parent / "out"))
+    code, _, err = here("bench", "run", "gsm9k", "--out", task.parent / "out")
     assert code == 2
     assert "unknown benchmark 'gsm9k'; did you mean 'gsm8k'?" in " ".join(err.split())
     priced = task.read_text("utf-8").replace("vllm:small", "openai:nobody-knows-it")
@@ -180,16 +197,28 @@ def test_a_bound_on_replies_holds_for_every_model(task: Path, server: Server) ->
     assert bounds == {("small", 77), ("large", 77)}
 
 
+def test_a_bound_of_the_task_model_bounds_no_meta_call(task: Path, server: Server) -> None:
+    document = task.read_text("utf-8").replace(
+        '{task: "vllm:small", meta: "vllm:large"}', "{task: {name: vllm:small, max_tokens: 8}}"
+    )
+    task.write_text(document, "utf-8")
+    code, _, err = bench(task, server, "--budget-calls", "60", "--seeds", "1", methods="paper")
+    assert code == 0, err
+    assert not records(task)[0].missing
+    assert {sent.body["max_tokens"] for sent in server.requests} == {8, 1024}
+
+
 def test_the_list_names_ten_benchmarks_and_the_methods() -> None:
-    code, out, _ = finish(begin("bench", "list", "--json"))
+    code, out, _ = here("bench", "list", "--json")
     assert code == 0
     assert len([json.loads(line) for line in out.splitlines()]) == 10
-    code, out, _ = finish(begin("bench", "list"))
+    code, out, _ = here("bench", "list")
     assert {"gsm8k", "hotpotqa-search", "race", "mipro"} <= {
         line.split()[0] for line in out.splitlines() if line.strip()
     }
 
 
+@pytest.mark.usefixtures("bare")
 def test_estimate_takes_a_benchmark_at_its_published_size(tmp_path: Path) -> None:
     (tmp_path / "gsm8k").mkdir()
     rows = [json.dumps({"id": str(n), "question": f"{n}?", "answer": f"#### {n}"}) for n in range(8)]
@@ -197,8 +226,8 @@ def test_estimate_takes_a_benchmark_at_its_published_size(tmp_path: Path) -> Non
         (tmp_path / "gsm8k" / f"{split}.jsonl").write_text(
             "\n".join(rows).replace('"id": "', f'"id": "{split}'), "utf-8"
         )
-    code, out, err = finish(begin("estimate", "gsm8k", "--data", tmp_path, "--recipe", "paper"))
+    code, out, err = here("estimate", "gsm8k", "--data", tmp_path, "--recipe", "paper")
     assert code == 0, err
     assert out.startswith("gsm8k, recipe paper, task model openai:gpt-4o-mini")
-    code, _, err = finish(begin("estimate", tmp_path / "task.yaml", "--data", tmp_path))
+    code, _, err = here("estimate", tmp_path / "task.yaml", "--data", tmp_path)
     assert (code, "a task file names its own data" in err) == (2, True)
