@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from flowbot.engine.trace import Trace as Trace
     from flowbot.errors import InputError as InputError
     from flowbot.faces.api import Evaluation as Evaluation
-    from flowbot.faces.api import Result as Result
     from flowbot.faces.api import aevaluate as aevaluate
     from flowbot.faces.api import ainduce as ainduce
     from flowbot.faces.api import arun as arun
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from flowbot.faces.api import save as save
     from flowbot.faces.export import export as export
     from flowbot.faces.importing import import_from as import_from
+    from flowbot.faces.induction import Result as Result
     from flowbot.faces.opened import Flow as Flow
     from flowbot.faces.opened import open_workflow as open_workflow
     from flowbot.faces.options import Options as Options
@@ -40,7 +40,7 @@ _HOMES = {
     "Flow": "flowbot.faces.opened",
     "InputError": "flowbot.errors",
     "Options": "flowbot.faces.options",
-    "Result": "flowbot.faces.api",
+    "Result": "flowbot.faces.induction",
     "Score": "flowbot.task.metrics",
     "Task": "flowbot.task.task",
     "Trace": "flowbot.engine.trace",

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowbot.engine.trace import Trace
 from flowbot.errors import InputError
 from flowbot.faces.importing import holds_workflow
-from flowbot.faces.induction import Heard, Result, run_induction
 from flowbot.faces.loop import run_now
 from flowbot.faces.options import Options
 from flowbot.faces.problem import completed, filled, metric_identity, named_by, read_problem
@@ -30,6 +29,9 @@ from flowbot.workflow.document import write_workflow
 from flowbot.workflow.fields import Json, Misfit
 from flowbot.workflow.graph import Workflow, rebuild
 from flowbot.workflow.requests import requests
+
+if TYPE_CHECKING:
+    from flowbot.faces.induction import Heard, Result
 
 Rows = Iterable[Mapping[str, Json]]
 
@@ -70,6 +72,8 @@ async def ainduce(
     of the task's; `tools` are Python functions by name, which the workflow may call. `heard` is told of every event.
     Raises `InputError` and `EndpointError`.
     """
+    from flowbot.faces.induction import run_induction  # a workflow that is used needs no search
+
     options = options or Options()
     made, folder = (task, Path.cwd()) if isinstance(task, Task) else load_task(Path(task))
     made = options.over(made)
@@ -293,7 +297,6 @@ def _full_name(function: Callable[..., Any]) -> str:
 __all__ = [
     "Bound",
     "Evaluation",
-    "Result",
     "RunFailed",
     "Score",
     "Wrapped",

@@ -19,14 +19,13 @@ from flowbot.faces.wiring import NO_BOUND, open_session, told
 from flowbot.money import Budget, BudgetReached, Ledger, Purse, Usage
 from flowbot.store.session import Opened, RunSession, estimate_of
 from flowbot.task.data import Example
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, whole
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.steps import Call
 from flowbot.workflow.tools import ToolSpec
 
 Told = Callable[[str], None]
-LONGEST = 1024  # characters without a space that are held back; a longer word is told in pieces
-_LAST_WORD = re.compile(r"[!-~]*\Z")  # of characters that a secret may have
+_ENDS = re.compile(r"[^!-~\ud800-\udbff]")  # a character that no secret has, and no first half of one
 
 
 class Wall(Protocol):
@@ -225,7 +224,7 @@ class Flow:
             scrub=self.scrub,
             bounded=purse.bounded,
             telling=telling,
-            tell=_Settled(tell, self.scrub) if tell is not None and telling else None,
+            tell=Settled(tell, self.scrub) if tell is not None and telling else None,
         )
 
     def _opened_tool(self, spec: ToolSpec) -> Tool:
@@ -237,10 +236,10 @@ class Flow:
         return self._tools[what]
 
 
-class _Settled:
+class Settled:
     """Tells text as it will stand in the output: without space around it, and no secret in it, whole or in halves.
 
-    What follows the last space, or the last character that no secret has, is held back until more comes.
+    A word of the characters that a secret may have is held back until it ends.
     """
 
     def __init__(self, tell: Told, scrub: Callable[[str], str]) -> None:
@@ -249,18 +248,20 @@ class _Settled:
 
     def __call__(self, text: str) -> None:
         self.held += text
-        ready = (self.held[:-LONGEST] if len(self.held) > 2 * LONGEST else _LAST_WORD.sub("", self.held)).rstrip()
+        ends = [found.end() for found in _ENDS.finditer(text)][-1:]
+        if not ends:
+            return
+        ready = self.held[: len(self.held) - len(text) + ends[0]].rstrip()
         if ready and not self.before:
             begin = len(ready) - len(ready.lstrip())
             self.held, ready = self.held[begin:], ready[begin:]
         if not ready:
             return
         self.held = self.held[len(ready) :]
-        known = self.scrub(self.before)
-        whole = self.scrub(self.before + ready)
+        known, now = self.scrub(self.before), self.scrub(self.before + ready)
         self.before = (self.before + ready)[-64:]
-        if whole.startswith(known):
-            self.tell(whole[len(known) :])
+        if now.startswith(known):
+            self.tell(whole(now[len(known) :]))
 
 
 class _NoRecord:

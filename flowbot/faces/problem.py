@@ -14,7 +14,6 @@ from flowbot.engine.flat import KINDS
 from flowbot.engine.ports import Metric
 from flowbot.faces.start import begun
 from flowbot.models.catalogue import home
-from flowbot.search.induce import recipe_settings
 from flowbot.store.files import load_prompts
 from flowbot.store.splits import data_hash
 from flowbot.task.data import Example
@@ -124,6 +123,8 @@ def read_problem(
 
     `start` and `model` are options and win over the task's.
     """
+    from flowbot.search.induce import recipe_settings  # a workflow that is used needs no search
+
     settings = recipe_settings(task.recipe.name, task.recipe.settings)
     metric = open_metric(task.metric, folder, task.models.of("judge").name)
     first = begun(task, folder, start, model)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowbot.engine.meta import Meta
 from flowbot.engine.ports import Sandbox
@@ -18,7 +18,6 @@ from flowbot.faces.spans import open_spans
 from flowbot.models.secrets import scrub, secrets
 from flowbot.models.shelf import Shelf, open_shelf
 from flowbot.money import Budget, Purse
-from flowbot.search.lab import Lab
 from flowbot.store.journal import MemoryJournal, SqliteJournal
 from flowbot.store.session import RunSession, calls_of
 from flowbot.task.leaks import Leaks
@@ -28,6 +27,9 @@ from flowbot.workers.inprocess import InProcess
 from flowbot.workflow.graph import Workflow, rebuild
 from flowbot.workflow.steps import PROMPT_CAP, CodeStep
 from flowbot.workflow.tools import FunctionSpec, McpSpec, PythonSpec, TestsSpec, ToolSpec
+
+if TYPE_CHECKING:
+    from flowbot.search.lab import Lab
 
 PROMPT_WORDS = 600  # a rewritten instruction with more is refused (law 10)
 Journal = SqliteJournal | MemoryJournal
@@ -72,6 +74,8 @@ class Site:
 
     def lab(self, heard: Callable[[Mapping[str, Any]], None]) -> Lab:
         """Return the lab for a search: without the test split."""
+        from flowbot.search.lab import Lab
+
         problem, task = self.problem, self.problem.task
         train, val, guards = (tuple(problem.splits.get(name, ())) for name in ("train", "val", "guard"))
         allowed = "\n".join([task.description, *problem.start.prompts.values()])

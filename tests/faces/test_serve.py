@@ -16,6 +16,7 @@ import pytest
 
 from flowbot.errors import InputError
 from flowbot.faces.opened import Flow
+from flowbot.faces.serve import chat
 from flowbot.faces.serve.app import app_of
 from flowbot.faces.serve.files import How, openers_of
 from flowbot.faces.serve.settings import Limits
@@ -196,6 +197,67 @@ def test_a_reload_takes_new_files_and_keeps_the_old_where_they_are_broken(tmp_pa
         assert site.post("/run", HI).json["output"] == "Anew."
 
 
+@pytest.mark.parametrize("path", ["/run", "/v1/chat/completions", "stream"])
+def test_a_reload_drops_nobody_who_waits_in_line(path: str, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(write_workflow(one_call()))
+    body = HI if path == "/run" else CHAT | {"stream": path == "stream"}
+    where = "/v1/chat/completions" if path == "stream" else path
+    with (
+        serving([Answer(text="alpha", latency=0.5), Answer(text="beta")]) as endpoint,
+        served(openers_of([str(file)], How(base_url=endpoint.url)), limits=Limits(concurrency=1)) as site,
+    ):
+        found: list[Got] = []
+        going = [threading.Thread(target=lambda: found.append(site.post(where, body))) for _ in range(2)]
+        for each in going:
+            each.start()
+        _until(lambda: len(site.service.slots.waiting) == 1)
+        assert site.call(site.service.desk.reload()) == {}
+        for each in going:
+            each.join()
+        assert [(got.status, b"alpha" in got.body, b"beta" in got.body) for got in found] == [
+            (200, True, False),
+            (200, False, True),
+        ]
+
+
+def test_a_reload_drops_nobody_whose_body_is_on_its_way(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(write_workflow(one_call()))
+    raw = json.dumps(HI).encode()
+    head = b"POST /run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with (
+        serving([Answer(text="ok")]) as endpoint,
+        served(openers_of([str(file)], How(base_url=endpoint.url))) as site,
+        site.raw() as client,
+    ):
+        client.sendall(head % len(raw) + raw[:3])
+        _until(lambda: len(site.service.visits) == 1)
+        time.sleep(0.1)
+        site.call(site.service.desk.reload())
+        client.sendall(raw[3:])
+        assert b" 200 " in client.recv(65536)
+
+
+def test_a_batch_that_comes_late_is_shed_too() -> None:
+    raw = json.dumps({"inputs": [HI] * 8}).encode()
+    head = b"POST /batch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with (
+        serving([Answer(text="late", latency=0.5)]) as endpoint,
+        served(one_call(), endpoint.url, Limits(concurrency=1, queue=0)) as site,
+        site.raw() as client,
+    ):
+        client.sendall(head % len(raw) + raw[:3])
+        _until(lambda: len(site.service.visits) == 1)
+        time.sleep(0.1)
+        going = threading.Thread(target=lambda: site.post("/run", HI))
+        going.start()
+        _until(lambda: endpoint.in_flight == 1)
+        client.sendall(raw[3:])
+        assert b" 429 " in client.recv(65536)
+        going.join()
+
+
 def test_a_tool_needs_trust(tmp_path: Path) -> None:
     tool: dict[str, Any] = {"kind": "function", "function": "os:getcwd", "arguments": {}}
     step = {"id": "where", "kind": "tool", "tool": "t", "args": {}, "gives": {"folder": "text"}}
@@ -349,6 +411,39 @@ def test_what_does_not_end_in_time_is_told() -> None:
         going.join()
         assert (found[0].status, found[0].code) == (503, "stopping")
         _until(lambda: endpoint.in_flight == 0)
+
+
+def test_a_stream_that_does_not_end_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "PING", 0.1)
+    with serving([Answer(text="late", latency=9)]) as endpoint, served(one_call(), endpoint.url) as site:
+        found: list[Got] = []
+        going = threading.Thread(
+            target=lambda: found.append(site.post("/v1/chat/completions", CHAT | {"stream": True}))
+        )
+        going.start()
+        _until(lambda: endpoint.in_flight == 1)
+        time.sleep(0.3)
+        site.call(site.service.stop(0.1))
+        going.join()
+        last = found[0].body.decode().strip().splitlines()[-1]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "stopping"
+        _until(lambda: endpoint.in_flight == 0)
+
+
+def test_who_has_no_token_is_told_no_names() -> None:
+    with serving(echo) as endpoint, served(one_call(), endpoint.url, token="a-token-of-some-length") as site:
+        site.token = ""
+        assert b"one" not in site.get("/readyz").body
+
+
+def test_json_that_is_too_deep_is_the_clients_fault() -> None:
+    inputs = {"more": {"json": {"type": "object"}}}
+    step = {"id": "a", "kind": "call", "reads": ["more"], "gives": {"reply": "text"}, "prompt": "Answer."}
+    deep = build(name="deep", model=MODEL, inputs=inputs, steps=[step], output="a.reply")
+    with serving([Answer(text="ok")]) as endpoint, served(deep, endpoint.url) as site:
+        for depth in (50, 300, 900, 970, 990, 2000, 50_000):
+            body = b'{"more": {"a": ' + b"[" * depth + b"]" * depth + b"}}"
+            assert site.ask("POST", "/run", body).status in (200, 400, 422), depth
 
 
 def test_a_workflow_that_cannot_be_opened_is_told_at_the_start() -> None:

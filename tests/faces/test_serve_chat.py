@@ -187,7 +187,7 @@ def test_the_last_calls_text_streams_as_it_comes() -> None:
                 at.append(time.monotonic() - began)
         assert "".join(said) == "Once upon a time, énd."
         assert len(said) >= 4
-        assert at[0] < 0.7 < at[-1]
+        assert at[-1] - at[0] > 0.4
         assert usage.total_tokens == 13
 
 

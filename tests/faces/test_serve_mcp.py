@@ -250,8 +250,42 @@ def test_cancelling_over_http_cancels_the_calls(file: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_who_asks_for_progress_is_told_of_each_step(mode: str, tmp_path: Path) -> None:
+    steps = [call("first", "q", gives={"a": "text"}), call("second", "first.a", gives={"b": "text"})]
+    flowbot.save(flow(*steps), tmp_path / "two.yaml")
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    async def work(client: Any) -> None:
+        [tool] = (await client.list_tools()).tools
+        for callback in (tell, None):
+            result = await client.call_tool(tool.name, {"q": "x"}, progress_callback=callback)
+            assert result.structured_content == {"b": "ok"}
+        async with asyncio.timeout(5):
+            while len(told) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert told == [(1, 2, "first"), (2, 2, "second")]
+        told.clear()
+
+    async def main(url: str, site: str) -> None:
+        async with over_stdio(mode, tmp_path / "two.yaml", "--base-url", url) as client:
+            await work(client)
+        async with over_http(mode, site) as client:
+            await work(client)
+
+    with (
+        serving([Answer(text="ok")]) as server,
+        http_server(tmp_path / "two.yaml", "--base-url", server.url) as (url, *_),
+    ):
+        asyncio.run(main(server.url, url))
+
+
+@pytest.mark.slow
 def test_names_come_from_the_workflows_or_the_user(file: Path, tmp_path: Path) -> None:
-    flowbot.save(SORTS, tmp_path / "second.yaml")
+    flowbot.save(SORTS, tmp_path / "sort_tickets.yaml")
     flowbot.save(SAYS, tmp_path / "says.yaml")
     task = {
         "flowbot": 1,
@@ -266,10 +300,10 @@ def test_names_come_from_the_workflows_or_the_user(file: Path, tmp_path: Path) -
     (tmp_path / "task.yaml").write_text(json.dumps(task), encoding="utf-8")
 
     async def work(url: str) -> None:
-        files = [file, tmp_path / "second.yaml", f"echo={tmp_path / 'says.yaml'}"]
+        files = [file, tmp_path / "sort_tickets.yaml", f"echo={tmp_path / 'says.yaml'}"]
         async with over_stdio("auto", *files, "--base-url", url, "--task", tmp_path / "task.yaml") as client:
             tools = {tool.name: tool.description for tool in (await client.list_tools()).tools}
-        assert list(tools) == ["sort_tickets", "second", "echo"]
+        assert list(tools) == ["best", "sort_tickets", "echo"]
         assert tools["echo"] == "Say it.\n\nReads q (text); gives a (text)."
 
     asyncio.run(work("http://127.0.0.1:9/v1"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from flowbot.faces.serve import protocol, visit
+from flowbot.faces.serve import protocol
 from flowbot.faces.serve.settings import Limits
 from flowbot.workflow.document import write_workflow
 from tests.commands import begin, finish
@@ -56,6 +56,14 @@ def _piece(connection: socket.socket) -> bytes:
         return connection.recv(65536)
     except ConnectionResetError:
         return b""
+
+
+def answered(connection: socket.socket) -> bytes:
+    """Return one whole answer of a run."""
+    found = b""
+    while not found.endswith(b"}}") and (piece := _piece(connection)):
+        found += piece
+    return found
 
 
 # ------------------------------------------------------------------ clients
@@ -116,12 +124,101 @@ def test_headers_without_end_are_refused() -> None:
         assert site.get("/healthz").status == 200
 
 
-def test_a_slow_body_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visit, "BODY_SECONDS", 0.3)
+@pytest.mark.parametrize("begun", [b"", b'{"request'])
+def test_a_slow_body_is_a_408(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.3)
     with serving([Answer(text="ok")]) as endpoint, served(one_call(), endpoint.url) as site, site.raw() as client:
-        client.sendall(ASK % 1000 + b'{"request')
-        assert b" 408 " in closed(client)
+        client.sendall(ASK % 1000 + begun)
+        answer = closed(client)
+        assert b" 408 " in answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "too_slow"
         assert not endpoint.requests
+        until(lambda: not site.service.visits)
+
+
+def test_a_body_that_nobody_waits_for_holds_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.5)
+    with served(one_call(), "http://127.0.0.1:9/v1", token="a-token-of-some-length") as site, site.raw() as client:
+        client.sendall(ASK % 1000)
+        assert b" 401 " in client.recv(65536)
+        began = time.monotonic()
+        try:
+            while time.monotonic() - began < 5:
+                client.sendall(b"x")
+                time.sleep(0.05)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        assert time.monotonic() - began < 2
+
+
+def test_bytes_that_begin_no_request_hold_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    with serving([Answer(text="ok")]) as endpoint, served(one_call(), endpoint.url) as site, site.raw() as client:
+        client.sendall(ASK % len(BODY) + BODY)
+        assert b" 200 " in answered(client)
+        client.sendall(b"\r\n")
+        client.settimeout(3)
+        assert closed(client) == b""
+
+
+def test_a_request_behind_a_long_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.2)
+    with (
+        serving([Answer(text="late", latency=0.8), Answer(text="ok")]) as endpoint,
+        served(one_call(), endpoint.url) as site,
+        site.raw() as client,
+    ):
+        client.sendall(ASK % len(BODY) + BODY + ASK % len(BODY) + BODY[:3])
+        time.sleep(0.5)
+        client.sendall(BODY[3:])
+        answer = b""
+        while answer.count(b" 200 ") < 2:
+            piece = client.recv(65536)
+            assert piece
+            answer += piece
+
+
+def test_one_that_sends_more_and_leaves_ends_its_calls() -> None:
+    with serving([Answer(text="late", latency=30)]) as endpoint, served(one_call(), endpoint.url) as site:
+        with site.raw() as client:
+            client.sendall((ASK % len(BODY) + BODY) * 2)
+            until(lambda: endpoint.in_flight == 1)
+            time.sleep(0.1)
+        until(lambda: endpoint.in_flight == 0)
+        until(lambda: site.service.slots.running == 0)
+
+
+def test_a_newcomer_does_not_cut_off_who_has_just_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "CONNECTIONS", 20)
+    with serving([Answer(text="ok")]) as endpoint, served(one_call(), endpoint.url) as site, site.raw() as client:
+        idle = [site.raw() for _ in range(19)]
+        for _ in range(2):
+            client.sendall(ASK % len(BODY) + BODY)
+            assert b" 200 " in answered(client)
+            idle += [site.raw() for _ in range(10)]
+            time.sleep(0.05)
+        client.sendall(ASK % len(BODY) + BODY)
+        assert b" 200 " in answered(client)
+        for each in idle:
+            each.close()
+
+
+def test_an_answer_that_nobody_reads_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "SLOWEST", 1e9)
+    with (
+        serving([Answer(text="x" * 3_000_000)]) as endpoint,
+        served(one_call(), endpoint.url) as site,
+        socket.socket() as client,
+    ):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", site.port))
+        client.sendall((ASK % len(BODY) + BODY) * 3)
+        until(lambda: len(endpoint.requests) == 2)
+        time.sleep(0.5)
+        until(lambda: not site.service.visits)
+        assert len(closed(client)) < 3 * 3_000_000
+        assert len(endpoint.requests) == 2
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -73,6 +73,12 @@ def test_importing_it_is_light() -> None:
     assert done.stdout.strip() == "['flowbot']"
 
 
+def test_using_a_workflow_loads_no_recipe() -> None:
+    program = "import sys, flowbot; flowbot.open_workflow, flowbot.run; print('flowbot.search.induce' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False", "it doubles the time until a server that was restarted answers"
+
+
 def test_an_induction_from_rows_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     worlds.shelved(monkeypatch, World())
     heard: list[Any] = []

@@ -107,3 +107,34 @@ def test_a_file_that_cannot_be_had_is_told(tmp_path: Path) -> None:
     (tmp_path / "d.sqlite").write_text("this is no database" * 100)
     with pytest.raises(InputError, match="--spent"):
         Day(tmp_path / "d.sqlite", Budget(usd=1))
+
+
+def test_what_a_call_cost_beyond_its_estimate_survives_a_kill(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    day = Day(file, Budget(usd=1.0))
+    day.reserve(CENT)
+    day.settle(CENT, Usage(1, 5, 500, usd=0.3))
+    assert (Day(file, Budget(usd=1.0)).spent.usd or 0) >= 0.3
+
+
+def test_the_next_day_has_spent_nothing_yet(tmp_path: Path) -> None:
+    now = [1000 * DAY + 100]
+    day = Day(tmp_path / "d.sqlite", Budget(usd=0.02), lambda: now[0])
+    day.reserve(CENT)
+    day.settle(CENT, CENT)
+    now[0] += DAY
+    assert day.spent.usd == 0
+
+
+def test_what_is_in_flight_is_told_apart_from_what_is_spent(tmp_path: Path) -> None:
+    day = Day(tmp_path / "d.sqlite", Budget(usd=0.02))
+    day.reserve(CENT)
+    day.settle(CENT, CENT)
+    day.reserve(CENT)
+    with pytest.raises(DayReached) as reached:
+        day.reserve(CENT)
+    assert reached.value.for_now
+    day.settle(CENT, CENT)
+    with pytest.raises(DayReached) as reached:
+        day.reserve(CENT)
+    assert not reached.value.for_now

@@ -13,12 +13,12 @@ import click
 from flowbot.faces.cli.shared import FILE, model_options, otel_option, unsafe_option
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
     from flowbot.faces.serve.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-OVER_HTTP = ("fastapi", "httptools", "prometheus_client", "uvicorn")
+OVER_HTTP = ("httptools", "prometheus_client", "starlette", "uvicorn")
 SHORTEST = 16  # characters of a token
 MONEY = click.FloatRange(0, min_open=True)
 COUNT = click.IntRange(1)
@@ -135,7 +135,7 @@ def _settings(how: dict[str, Any], token: str) -> Settings:
     return Settings(limits, token, how["log_content"])
 
 
-def _app(files: tuple[str, ...], settings: Settings, how: dict[str, Any]) -> FastAPI:
+def _app(files: tuple[str, ...], settings: Settings, how: dict[str, Any]) -> Starlette:
     from flowbot.faces.serve.app import app_of
 
     return app_of(*_opened(files, settings, how))
@@ -160,7 +160,7 @@ def _opened(files: tuple[str, ...], settings: Settings, how: dict[str, Any]) -> 
     return openers, settings, how["spent"] or first.with_suffix(".spent.sqlite")
 
 
-async def _serve(app: FastAPI, host: str, port: int, grace: float) -> None:
+async def _serve(app: Starlette, host: str, port: int, grace: float) -> None:
     from flowbot.faces.serve.logs import log_lines
     from flowbot.faces.serve.server import bound, serve
 

@@ -1,4 +1,4 @@
-"""The application: FastAPI's, with the routes of each workflow."""
+"""The application: Starlette's, with the routes of each workflow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.applications import Starlette
 from starlette.routing import Route
 
 from flowbot.errors import InputError
@@ -26,17 +23,16 @@ from flowbot.faces.serve.runs import Runs
 from flowbot.faces.serve.service import Service
 from flowbot.faces.serve.settings import Settings
 from flowbot.faces.serve.slots import Slots
-from flowbot.faces.serve.visit import Receive, Scope, Send, Visit
+from flowbot.faces.serve.visit import App, Receive, Scope, Send, Visit
 from flowbot.faces.spans import Requests, open_spans
 
 RESERVED = frozenset({"run", "batch", "v1", "healthz", "readyz", "metrics", "docs", "openapi.json"})
-NO_TELEMETRY: Any = {"tracing": False, "logs": False, "auto_configure": False}  # newer FastAPI's own: see Requests
 METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One route as an ASGI application: FastAPI's own handling of a request would cost as much as a workflow's run."""
+    """One route as an ASGI application: a framework's handling of a request would cost as much as a workflow's run."""
 
     name: str
     handler: Callable[[Visit, Scope], Awaitable[None]]
@@ -47,7 +43,7 @@ class Endpoint:
         await self.handler(visit, scope)
 
 
-def app_of(openers: Mapping[str, Opener], settings: Settings | None = None, spent: Path | None = None) -> FastAPI:
+def app_of(openers: Mapping[str, Opener], settings: Settings | None = None, spent: Path | None = None) -> Starlette:
     """Return the application that serves workflows: `app_of({"tickets": lambda: open_workflow(workflow)})`.
 
     They are opened as its lifespan begins. `spent` is the SQLite file of what a day has cost, needed where the limits
@@ -63,7 +59,7 @@ def app_of(openers: Mapping[str, Opener], settings: Settings | None = None, spen
     service = Service(Desk(openers, day), settings, slots, Counted(slots, day), day)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         await service.desk.open()
         try:
             yield
@@ -72,16 +68,18 @@ def app_of(openers: Mapping[str, Opener], settings: Settings | None = None, spen
             if day is not None:
                 day.close()
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
+    app = Gated(routes=_routes(service), lifespan=lifespan)
     app.state.service = service
-    app.add_middleware(Gate, service=service)
-    spans = open_spans()
-    if spans is not None:
-        app.add_middleware(Requests, spans=spans)
-    app.add_exception_handler(HTTPException, _not_there)
-    app.router.routes[:] = _routes(service)
-    app.openapi = lambda: document(service)
     return app
+
+
+class Gated(Starlette):
+    """An application with the gate in place of Starlette's own layers: it answers every error itself."""
+
+    def build_middleware_stack(self) -> App:
+        """Return what a request goes through before the routes."""
+        gate, spans = Gate(self.router, self.state.service), open_spans()
+        return gate if spans is None else Requests(gate, spans)
 
 
 def _routes(service: Service) -> list[Route]:
@@ -124,11 +122,4 @@ def _plain(told: Callable[[Scope], Any]) -> Callable[[Visit, Scope], Awaitable[N
 def _ready(service: Service) -> dict[str, Any]:
     if service.stopping or not service.desk.ready:
         raise Refusal(503, "not_ready", "the server is stopping or not ready yet", {"Retry-After": "1"})
-    return {"status": "ready", "workflows": list(service.desk.openers)}
-
-
-async def _not_there(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    code = {404: "no_such_path", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    refusal = Refusal(error.status_code, code, str(error.detail))
-    return JSONResponse({"error": refusal.plain}, error.status_code, dict(error.headers or {}))
+    return {"status": "ready"}

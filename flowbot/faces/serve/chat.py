@@ -12,14 +12,13 @@ from typing import Any, cast
 from flowbot.engine.tasks import end
 from flowbot.engine.trace import Trace
 from flowbot.faces.serve.desk import Served
-from flowbot.faces.serve.refusal import Refusal, written
+from flowbot.faces.serve.refusal import NO_RETRY, Refusal, written
 from flowbot.faces.serve.service import Service
-from flowbot.faces.serve.visit import Gone, Visit
+from flowbot.faces.serve.visit import Visit
 from flowbot.money import Usage
 from flowbot.task.data import Example
 
 PING = 10.0  # seconds of silence after which a stream says that it is there
-SEND_SECONDS = 30.0  # that a client may take to read what a stream sends
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 NOT_FOR_WORKFLOWS = ("tools", "functions", "audio", "response_format")
 
@@ -82,6 +81,11 @@ class Chat:
                 raise
             visit.facts["error"] = refusal.code
             await events.send({"error": refusal.plain})
+        except asyncio.CancelledError:
+            if not (visit.stopping and events.begun):
+                raise
+            visit.facts["error"] = "stopping"
+            await events.send({"error": Refusal(503, "stopping", "the server is stopping").plain})
         finally:
             served.leave()
         if events.begun:
@@ -124,7 +128,9 @@ class Chat:
             text = served.contract.output_text(trace)
             if self.service.settings.log_content:
                 visit.facts["output"] = trace.output
-            if text.startswith(said) and len(text) > len(said):
+            if not text.startswith(said):
+                raise Refusal(502, "endpoint_failed", "what was streamed is not what the run gave", NO_RETRY)
+            if len(text) > len(said):
                 yield text[len(said) :]
             yield trace
         finally:
@@ -170,7 +176,7 @@ class _Events:
         """Send the head, and the event with the role, once."""
         if not self.begun:
             self.begun = True
-            await self._write({"type": "http.response.start", "status": 200, "headers": EVENTS})
+            await self.visit.send({"type": "http.response.start", "status": 200, "headers": EVENTS})
         if not self.spoken:
             self.spoken = True
             await self.send(frame.chunk({"role": "assistant", "content": ""}))
@@ -179,7 +185,7 @@ class _Events:
         """Say that the stream is there, with a comment, which clients pass over."""
         if not self.begun:
             self.begun = True
-            await self._write({"type": "http.response.start", "status": 200, "headers": EVENTS})
+            await self.visit.send({"type": "http.response.start", "status": 200, "headers": EVENTS})
         await self._piece(b": running\n\n")
 
     async def send(self, event: Mapping[str, Any]) -> None:
@@ -192,17 +198,10 @@ class _Events:
 
     async def end(self) -> None:
         """End the answer."""
-        await self._write({"type": "http.response.body", "body": b""})
+        await self.visit.send({"type": "http.response.body", "body": b""})
 
     async def _piece(self, piece: bytes) -> None:
-        await self._write({"type": "http.response.body", "body": piece, "more_body": True})
-
-    async def _write(self, message: dict[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self.visit.send(message)
-        except TimeoutError:
-            raise Gone from None
+        await self.visit.send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

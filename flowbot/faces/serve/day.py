@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -25,7 +26,9 @@ def day_of(limits: Limits, spent: Path | None) -> Day | None:
 
 
 class DayReached(BudgetReached):
-    """The budget of the day is reached."""
+    """The budget of the day is reached; `for_now` where what is in flight may give enough of it back."""
+
+    for_now = False
 
 
 class Day:
@@ -71,10 +74,15 @@ class Day:
         for at, (was, now) in enumerate(((estimate.usd, cost.usd), (estimate.tokens, cost.tokens))):
             self.reserved[at] = max(0.0, self.reserved[at] - (was or 0.0))
             self.used[at] = max(0.0, self.used[at] + (now or 0.0) - (was or 0.0))
+        over = [max(0.0, self.used[at] - self.taken[at]) for at in (0, 1)]
+        if any(over[at] > 0 and self._bounded(at) for at in (0, 1)):  # it cost more than its estimate
+            with contextlib.suppress(sqlite3.Error):  # then it is taken with the next reservation
+                self._add(over)
 
     @property
     def spent(self) -> Usage:
         """What the file holds of today, other processes included, less what this one has not used."""
+        self._turn()
         usd, tokens = self._row()
         return Usage(0, round(tokens - self.taken[1] + self.used[1]), usd=usd - self.taken[0] + self.used[0])
 
@@ -99,7 +107,9 @@ class Day:
             for at, name in enumerate(("usd", "tokens")):
                 left = self.bounds[at] - row[at]
                 if self._bounded(at) and over[at] > left + 1e-12:
-                    raise DayReached(name, row[at] - self.taken[at] + self.used[at], self.bounds[at], over[at])
+                    reached = DayReached(name, row[at] - self.taken[at] + self.used[at], self.bounds[at], over[at])
+                    reached.for_now = over[at] - self.reserved[at] <= left + 1e-12
+                    raise reached
                 if self._bounded(at):
                     more[at] = max(over[at], min(left, over[at] + SHARE * self.bounds[at]))
             self._add(more)

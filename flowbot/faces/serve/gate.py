@@ -10,19 +10,21 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
+
+from starlette.exceptions import HTTPException
 
 from flowbot.faces.serve.refusal import NO_RETRY, Refusal
 from flowbot.faces.serve.service import Service
-from flowbot.faces.serve.visit import Gone, Receive, Scope, Send, Visit
+from flowbot.faces.serve.visit import App, Gone, Receive, Scope, Send, Visit
 
 LOG = logging.getLogger("flowbot.serve")
 OPEN = frozenset({"/healthz", "/readyz"})  # what is answered without a token: it tells nothing
 LOOPBACK = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 ID = re.compile(rb"[\x21-\x7e]{1,128}")
+NOT_THERE = {404: "no_such_path", 405: "method_not_allowed"}
 GONE = 499  # in the log and the counters: the client left before there was an answer
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Gate:
@@ -56,6 +58,7 @@ class Gate:
             await self._pass(scope, visit, outcome)
         finally:
             self.service.visits.discard(visit)
+            del scope["flowbot"]  # it holds the scope too, by what it receives: a ring that waits for the collector
             self._tell(scope, visit, outcome[0] or GONE)
 
     async def _pass(self, scope: Scope, visit: Visit, outcome: list[int]) -> None:
@@ -67,6 +70,9 @@ class Gate:
             return
         except Refusal as refused:
             refusal = refused
+        except HTTPException as error:  # no such path, or not by this method
+            code = NOT_THERE.get(error.status_code, "bad_request")
+            refusal = Refusal(error.status_code, code, str(error.detail), error.headers)
         except asyncio.CancelledError:
             if visit.gone:
                 return
@@ -75,6 +81,8 @@ class Gate:
             refusal = Refusal(503, "stopping", "the server is stopping", {"Connection": "close", **NO_RETRY})
         except Gone:
             return
+        except RecursionError:
+            refusal = Refusal(422, "inputs_do_not_fit", "the inputs are nested too deep", NO_RETRY)
         except Exception as error:
             visit.facts |= {"bug": type(error).__name__, "at": _place(error)}
             if self.service.settings.log_content:

@@ -12,11 +12,15 @@ from typing import Any, TextIO
 from flowbot.models.secrets import scrub, secrets
 
 _write = json.JSONEncoder(ensure_ascii=False, default=str).encode
-LOGGERS = ("flowbot", "uvicorn.error")
+OWN = "flowbot"
+LOGGERS = {OWN: logging.INFO, "uvicorn.error": logging.ERROR, "asyncio": logging.ERROR, "mcp": logging.WARNING}
 
 
 class Lines(logging.Formatter):
-    """Writes a record as JSON: when, how grave, what, and its facts. Secrets of the environment are taken out."""
+    """Writes a record as JSON: when, how grave, what, and its facts. Secrets of the environment are taken out.
+
+    Of what other packages say only the place is written: their words may hold what a client sent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,8 +33,11 @@ class Lines(logging.Formatter):
             self._second = int(record.created)
             self._written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
         at = f"{self._written}.{int(record.msecs):03d}Z"
-        plain: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
-        plain |= getattr(record, "facts", {})
+        plain: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "event": record.name}
+        if record.name.partition(".")[0] == OWN:
+            plain |= {"event": record.getMessage(), **getattr(record, "facts", {})}
+        else:
+            plain["from"] = f"{record.filename}:{record.lineno}"
         if record.exc_info and record.exc_info[0] is not None:
             plain["bug"] = record.exc_info[0].__name__
         text = _write(plain)
@@ -74,10 +81,11 @@ class Batches(logging.StreamHandler[TextIO]):
 
 def log_lines(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Write the logs of the server to a stream (standard error), as JSON."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a line has none of them
     handler = Batches(stream or sys.stderr)
     handler.setFormatter(Lines())
-    for name in LOGGERS:
+    for name, least in LOGGERS.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-        logger.setLevel(level if name == "flowbot" else logging.ERROR)
+        logger.setLevel(level if name == OWN else least)

@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,8 +23,9 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
 import flowbot
+from flowbot.engine.scene import Watch
 from flowbot.engine.tasks import end
-from flowbot.engine.trace import Trace
+from flowbot.engine.trace import StepTrace, Trace
 from flowbot.faces.serve.day import day_of
 from flowbot.faces.serve.desk import Desk, Opener, Served
 from flowbot.faces.serve.refusal import Refusal
@@ -36,16 +38,19 @@ from flowbot.task.task import Task
 from flowbot.workflow.graph import Workflow
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 PATH = "/mcp"
 PURE = ("calculator", "bm25", "python", "tests")  # kinds of tool that change nothing outside
+SIMPLE = ("call", "tool", "code")  # kinds of step that run once: of a workflow of these their number is known
 LONGEST_NAME = 64
 LOG = logging.getLogger("flowbot.serve")
 
 
 class Tools:
     """The tools of a service: one for each workflow, named as the workflow is, or as the user said (`named`).
+
+    Workflows of one name have those of their files.
 
     `task` describes the workflows that read its inputs.
     """
@@ -64,11 +69,19 @@ class Tools:
         await end(self._runs)
 
     def by_name(self) -> dict[str, Served]:
-        """Return the open workflows by the names of their tools; two workflows of one name have that of their files."""
+        """Return the open workflows by the names of their tools."""
+        served = self.service.desk.served
+        own = {name: name if name in self.named else each.flow.workflow.name for name, each in served.items()}
+        many = Counter(fitted(each) for each in own.values())
         found: dict[str, Served] = {}
-        for name, served in self.service.desk.served.items():
-            tool = fitted(name if name in self.named else served.flow.workflow.name) or fitted(name)
-            found[tool if tool not in found else fitted(name)] = served
+        for name, each in served.items():
+            tool = fitted(own[name])
+            wanted = [
+                tool if many[tool] == 1 else "",
+                fitted(name),
+                *(f"{fitted(name)[:60]}-{n}" for n in range(2, 99)),
+            ]
+            found[next(one for one in wanted if one and one not in found)] = each
         return found
 
     async def _list(self, context: Any, params: Any) -> types.ListToolsResult:
@@ -103,7 +116,7 @@ class Tools:
         served, visit = known[params.name], self._visit(context)
         visit.facts["tool"] = params.name
         try:
-            result = await self._answer(served, params.arguments or {}, visit)
+            result = await self._answer(served, params.arguments or {}, visit, _Progress(context.session, served))
         except Refusal as refusal:
             visit.facts["error"] = refusal.code
             result = _text(refusal.message, failed=True)
@@ -114,17 +127,21 @@ class Tools:
             self._log(visit)
         return result
 
-    async def _answer(self, served: Served, arguments: Any, visit: Visit) -> types.CallToolResult:
-        trace = await self._ran(served, served.contract.example(arguments), visit)
+    async def _answer(self, served: Served, arguments: Any, visit: Visit, told: _Progress) -> types.CallToolResult:
+        example = served.contract.example(arguments)
+        async with told:
+            trace = await self._ran(served, example, visit, told)
         if self.service.settings.log_content:
             visit.facts |= {"inputs": arguments, "output": trace.output}
         result = _text(served.contract.output_text(trace))
         result.structured_content = {served.flow.workflow.output.partition(".")[2]: trace.output}
         return result
 
-    async def _ran(self, served: Served, example: Example, visit: Visit) -> Trace:
+    async def _ran(self, served: Served, example: Example, visit: Visit, watch: Watch) -> Trace:
         """Run in a task of its own: the SDK cancels again and again, which would break into the run's own ending."""
-        run = asyncio.create_task(self.service.run(served, example, visit))
+        served.enter()  # the task begins later, and a reload may come before it
+        run = asyncio.create_task(self.service.run(served, example, visit, watch=watch))
+        run.add_done_callback(lambda done: served.leave())
         self._runs.add(run)
         run.add_done_callback(self._ended)
         try:
@@ -148,6 +165,38 @@ class Tools:
         if visit.usage.calls:
             facts |= {"calls": visit.usage.calls, "tokens": visit.usage.tokens, "usd": visit.usage.usd}
         LOG.info("call", extra={"facts": facts | visit.facts})
+
+
+class _Progress:
+    """Tells a client that asked for it how many steps are done, of how many where that is known beforehand.
+
+    Steps end in the run's own task, and the client is told in this one's: whatever it makes of it, the run goes on.
+    """
+
+    def __init__(self, session: Any, served: Served) -> None:
+        self.session, self.done = session, 0
+        steps = served.flow.workflow.all_steps
+        self.total = len(steps) if all(step.kind in SIMPLE for step in steps) else None
+        self.ended: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def __call__(self, path: str, trace: StepTrace | None) -> None:
+        if trace is not None:
+            self.ended.put_nowait(path)
+
+    async def __aenter__(self) -> None:
+        self.telling = asyncio.create_task(self._tell())
+
+    async def __aexit__(self, kind: object, *error: object) -> None:
+        if kind is None:
+            self.ended.put_nowait(None)
+            await asyncio.gather(self.telling, return_exceptions=True)
+        else:
+            await end([self.telling])
+
+    async def _tell(self) -> None:
+        while (path := await self.ended.get()) is not None:
+            self.done += 1
+            await self.session.report_progress(self.done, self.total, path)
 
 
 def fitted(name: str) -> str:
@@ -217,7 +266,7 @@ def _aside() -> Generator[None]:
         os.close(kept)
 
 
-def add_mcp(app: FastAPI, tools: Tools) -> None:
+def add_mcp(app: Starlette, tools: Tools) -> None:
     """Let an application of `app_of` answer at /mcp too, over streamable HTTP, within the same bounds."""
     from starlette.routing import Route
 

@@ -25,8 +25,9 @@ class Runs:
 
     async def run(self, visit: Visit) -> None:
         """Run the workflow on the body's inputs."""
-        served, settings = self.service.desk.named(self.name), self.service.settings
+        settings = self.service.settings
         plain = await visit.body(settings.limits.body)
+        served = self.service.desk.named(self.name)  # after the body, which may be long in coming
         example = served.contract.example(plain)
         trace = await visit.while_here(self.service.run(served, example, visit))
         if settings.log_content:
@@ -35,9 +36,10 @@ class Runs:
 
     async def batch(self, visit: Visit) -> None:
         """Run the workflow on each of the body's sets of inputs; one that fails has its error in its place."""
-        served, settings = self.service.desk.named(self.name), self.service.settings
+        settings = self.service.settings
         rows = _rows(await visit.body(settings.limits.body), settings.limits.rows)
-        results = await visit.while_here(self._all(served, rows, visit))
+        self.service.check()  # its rows wait all the same
+        results = await visit.while_here(self._all(self.service.desk.named(self.name), rows, visit))
         if settings.log_content:
             visit.facts |= {"inputs": rows, "results": results}
         await visit.answer(200, written({"results": results, "usage": plain_usage(visit.usage)}))

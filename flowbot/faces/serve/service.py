@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from flowbot.engine.ports import EndpointError, SandboxError
+from flowbot.engine.scene import Watch
 from flowbot.engine.trace import Trace
 from flowbot.errors import InputError
 from flowbot.faces.serve.day import Day, DayReached
@@ -66,18 +67,29 @@ class Service:
         self.slots.check()
 
     async def run(
-        self, served: Served, example: Example, visit: Visit, tell: Tell | None = None, *, anyway: bool = False
+        self,
+        served: Served,
+        example: Example,
+        visit: Visit,
+        tell: Tell | None = None,
+        *,
+        watch: Watch | None = None,
+        anyway: bool = False,
     ) -> Trace:
         """Return the trace of one run, once there is a place for it; raise `Refusal` for one that came to nothing.
 
         A run whose step failed is one too. What it cost is in the visit's facts in any case.
         """
         asked = time.monotonic()
-        await self.slots.enter(anyway=anyway)
-        began, ledger, ended = time.monotonic(), Ledger(), "cancelled"
-        served.enter()
+        served.enter()  # before it waits: a reload meanwhile leaves this one open
         try:
-            trace = await served.flow.run(example, budget=self.budget, tell=tell, ledger=ledger)
+            await self.slots.enter(anyway=anyway)
+        except BaseException:
+            served.leave()
+            raise
+        began, ledger, ended = time.monotonic(), Ledger(), "cancelled"
+        try:
+            trace = await served.flow.run(example, budget=self.budget, watch=watch, tell=tell, ledger=ledger)
             ended = "failed" if trace.error else "ok"
         except KNOWN as error:
             ended = "refused" if isinstance(error, BudgetReached) else "error"
@@ -103,6 +115,9 @@ class Service:
         """Say what came of a run that raised: to the client in general words, to the log in those without content."""
         visit.facts["cause"] = type(error).__name__
         match error:
+            case DayReached() if error.for_now:
+                what = "what is in flight may take the rest of the day's budget: try again in a moment"
+                return Refusal(402, "daily_budget_reached", what, {"Retry-After": "1", **NO_RETRY})
             case DayReached():
                 left = self.day.seconds_left() if self.day is not None else 1
                 what = f"the budget of the day is spent; it begins anew in {left} seconds"

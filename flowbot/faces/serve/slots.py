@@ -42,7 +42,7 @@ class Slots:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # the turn came together with the cancellation
                 self.leave()
-            else:
+            elif turn in self.waiting:  # `leave` may have passed over it
                 self.waiting.remove(turn)
             raise
 

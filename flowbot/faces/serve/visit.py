@@ -16,7 +16,8 @@ T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-BODY_SECONDS = 20.0  # that a client may take to send its body
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+NOTICED = 0.05  # seconds after which it is watched whether a client leaves: a watch costs as much as a short run
 JSON = (b"content-type", b"application/json")
 _decoder = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite_number)
 
@@ -41,7 +42,7 @@ class Visit:
     gone: bool = False  # its client has left
 
     async def body(self, largest: int) -> Any:
-        """Return the JSON of the body; raise `Refusal` for one that is none, too large or too slow, and `Gone`."""
+        """Return the JSON of the body; raise `Refusal` for one that is none or too large, and `Gone`."""
         kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != b"application/json":
             raise Refusal(415, "not_json", "send JSON with the header Content-Type: application/json")
@@ -64,19 +65,14 @@ class Visit:
 
     async def _rest(self, raw: bytes, largest: int) -> bytes:
         parts, size = [raw], len(raw)
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while size <= largest:
-                    message = await self.receive()
-                    if message["type"] != "http.request":
-                        raise Gone
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if not message.get("more_body"):
-                        break
-        except TimeoutError:
-            closing = {"Connection": "close"}
-            raise Refusal(408, "too_slow", f"the body did not come within {BODY_SECONDS:g} seconds", closing) from None
+        while size <= largest:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise Gone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if not message.get("more_body"):
+                break
         return b"".join(parts)
 
     async def while_here(self, work: Awaitable[T]) -> T:
@@ -89,8 +85,12 @@ class Visit:
                 self.gone = True
                 task.cancel()
 
-        watcher = asyncio.ensure_future(self.receive())
-        watcher.add_done_callback(left)
+        def watch() -> None:
+            watcher.append(asyncio.ensure_future(self.receive()))
+            watcher[0].add_done_callback(left)
+
+        watcher: list[asyncio.Future[Any]] = []
+        timer = asyncio.get_running_loop().call_later(NOTICED, watch)
         try:
             return await work
         except asyncio.CancelledError:
@@ -99,8 +99,10 @@ class Visit:
                 raise Gone from None
             raise
         finally:
-            watcher.remove_done_callback(left)
-            watcher.cancel()
+            timer.cancel()
+            for watched in watcher:
+                watched.remove_done_callback(left)
+                watched.cancel()
 
     async def answer(
         self, status: int, body: bytes, headers: Mapping[str, str] | None = None, kind: bytes = JSON[1]
