@@ -20,7 +20,7 @@ from flowbot.workflow.body import remade
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow, rebuild
 from flowbot.workflow.steps import Call, CodeStep, ToolStep
-from tests.servers import Answer, Body, Server, serving
+from tests.servers import Answer, Body, serving
 from tests.strategies import values, workflows
 
 MODEL = "openai:gpt-4.1-mini"
@@ -31,16 +31,21 @@ def exportable(draw: st.DrawFn) -> tuple[Workflow, dict[str, Json]]:
     """Draw a workflow of the kinds that have a form as a program, and inputs for it."""
     made = draw(workflows())
     steps = remade(made.steps, _plain)
-    made = rebuild(made, steps=remade(steps, _shuffling), model=MODEL, tools={})
+    kept = {name: spec for name, spec in made.tools.items() if name == "calc"}
+    made = rebuild(made, steps=remade(steps, _shuffling), model=MODEL, tools=kept)
     return made, {name: kind.fit(draw(values(kind))) for name, kind in made.inputs.items()}
 
 
 def _plain(step: Step) -> Step:
-    """Return a step in a kind that has a form: a call in place of a tool or a program, a majority in place of tests."""
+    """Return a step in a kind that has a form: a call in place of a program or a tool that is no calculator, a majority
+    in place of tests."""
+    if isinstance(step, ToolStep) and step.tool == "calc":
+        return step
     if isinstance(step, ToolStep | CodeStep):
         return Call(id=step.id, reads=step.sources, gives=dict(step.gives), prompt=f"Do {step.id}.")
     if isinstance(step, Call):
-        return step.changed({"tools": (), "max_tool_calls": 4, "model": None if step.model is None else MODEL})
+        tools = ("calc",) if "calc" in step.tools else ()
+        return step.changed({"tools": tools, "model": None if step.model is None else MODEL})
     if isinstance(step, Vote) and step.by == "tests":
         return step.changed({"by": "majority", "tool": None, "args": {}})
     return step
@@ -68,6 +73,8 @@ def model(seed: int) -> Callable[[Body, int], Answer]:
 def _answer(body: Body, chance: random.Random) -> Answer:
     if chance.random() < 0.03:
         return chance.choice([Answer(text="cut", finish="length"), Answer(text=" "), Answer(text=None, refusal="No.")])
+    if body.get("tools") and body.get("tool_choice") != "none" and chance.random() < 0.6:
+        return Answer(text=chance.choice([None, "Let me see."]), calls=_calls(chance), finish="tool_calls")
     asked = body.get("response_format")
     if asked is None:
         return Answer(text=chance.choice(["yes", " Yes. ", "no", 'a "word"\n\n{x} \\ ☃', "12"]))
@@ -85,6 +92,16 @@ def _answer(body: Body, chance: random.Random) -> Answer:
         return Answer(text=chance.choice(broken))
     text = json.dumps(found, ensure_ascii=chance.random() < 0.5)
     return Answer(text=chance.choice([text, f"Here it is:\n```json\n{text}\n```\nDone.", f"  {text}\n"]))
+
+
+SUMS = ["2 * (3 + 4)", "1 / 0", "10 ** 6.5", " 2^3 ", "max(1, 2.5)", "sqrt(-1)", "round(2.567, 2)", "__import__('os')"]
+
+
+def _calls(chance: random.Random) -> list[tuple[str, Any]]:
+    """Return calls of the calculator as models write them: most are sound, some name no tool or no expression."""
+    odd = [{"expression": None}, {"x": 1}, {}, "", "no JSON", "[1]", 'Here: {"expression": "1 + 1"}', {"expression": 5}]
+    args = [{"expression": chance.choice(SUMS)} if chance.random() < 0.7 else chance.choice(odd) for _ in range(3)]
+    return [(chance.choice(["calc"] * 8 + ["Calc!", ""]), each) for each in args[: chance.randint(1, 3)]]
 
 
 def _value(schema: Mapping[str, Any], chance: random.Random) -> Any:
@@ -106,12 +123,12 @@ def _value(schema: Mapping[str, Any], chance: random.Random) -> Any:
             return chance.choice([None, True, 3, "text", [1, [2]], {"a": {"b": "☃"}}])
 
 
-def run_here(workflow: Workflow, inputs: Mapping[str, Json], server: Server) -> tuple[str, Json]:
+def run_here(workflow: Workflow, inputs: Mapping[str, Json], url: str | None = None) -> tuple[str, Json]:
     """Run a workflow by FlowBot, one call at a time; return its failure and its output."""
 
     async def traced() -> tuple[str, Json]:
         example = as_example(workflow, inputs, "input")
-        async for trace in atraces(workflow, [example], base_url=server.url, concurrency=1):
+        async for trace in atraces(workflow, [example], base_url=url, concurrency=1):
             return trace.error, trace.output
         raise AssertionError("no trace")
 
@@ -139,7 +156,7 @@ def both(workflow: Workflow, inputs: Mapping[str, Json], seed: int, environ: Cal
     """Hold an exported program to the workflow: the same requests, the same output, or a failure of both."""
     source = python_script(workflow)
     with serving(model(seed)) as here:
-        failure, output = run_here(workflow, inputs, here)
+        failure, output = run_here(workflow, inputs, here.url)
     with serving(model(seed)) as there:
         environ("OPENAI_BASE_URL", there.url)
         failed, given = run_exported(source, inputs)

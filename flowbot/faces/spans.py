@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import flowbot
-from flowbot.engine.ports import EndpointError, Metric, Program, Ran, Reply, Request, ToolReply
+from flowbot.engine.ports import Metric, Program, Ran, Reply, Request, ToolReply
 from flowbot.engine.scene import Watch
 from flowbot.engine.trace import Message, StepTrace, Trace
 from flowbot.faces.eventlog import facts_of
-from flowbot.models.patience import Fault
+from flowbot.faces.measures import Measures, error_type
 from flowbot.models.secrets import scrub, secrets
 from flowbot.store.session import Opened, RunSession
 from flowbot.task.data import Example
@@ -75,7 +75,7 @@ class Spans:
     """The spans of one session. `content` says whether they may hold messages, as the environment asks for it."""
 
     def __init__(self, tracer: Tracer, clean: Callable[[str], str]) -> None:
-        self.tracer, self.clean = tracer, clean
+        self.tracer, self.clean, self.measures = tracer, clean, Measures()
         self.content = os.environ.get(CONTENT, "").strip().lower() in WITH_CONTENT
         self.root: Span | None = None  # of a search
         self.stage: Span | None = None
@@ -203,8 +203,10 @@ class _Spanned(RunSession):
     async def _reply(self, opened: Opened, request: Request) -> Reply:
         spans, provider = self.spans, request.model.partition(":")[0]
         asked = _asked(request, opened)
-        with spans.span(f"chat {asked['gen_ai.request.model']}", asked, client=provider != "local") as span:
+        named, client = f"chat {asked['gen_ai.request.model']}", provider != "local"
+        with spans.measures.call(asked) as replies, spans.span(named, asked, client) as span:
             reply = await super()._reply(opened, request)
+            replies.append(reply)
             spans.put(span, _answered(reply))
             if reply.failure:
                 fail(span, next((kind for begin, kind, _ in ENDS if reply.failure.startswith(begin)), "reply_failed"))
@@ -279,14 +281,6 @@ def fail(span: Span, kind: str) -> None:
 
     span.set_attribute("error.type", kind)
     span.set_status(Status(StatusCode.ERROR))
-
-
-def error_type(error: BaseException) -> str:
-    """Return the kind of an error: the HTTP status or the fault of an endpoint, else its class."""
-    cause = error.__cause__
-    if isinstance(error, EndpointError) and isinstance(cause, Fault):
-        return str(cause.status or cause.kind)
-    return "cancelled" if type(error).__name__ == "CancelledError" else type(error).__qualname__
 
 
 def _asked(request: Request, opened: Opened) -> dict[str, Any]:

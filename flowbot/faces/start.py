@@ -8,8 +8,9 @@ from flowbot.errors import InputError
 from flowbot.faces.importing import holds_workflow, imported
 from flowbot.faces.importing.call import Imported, Wanted
 from flowbot.store.files import load_workflow
+from flowbot.store.rows import refuse_half_pairs
 from flowbot.task.task import Task
-from flowbot.workflow.graph import Workflow, WorkflowError, build, rebuild
+from flowbot.workflow.graph import Workflow, WorkflowError, build, plain_workflow, rebuild
 
 
 def start_of(task: Task, folder: Path, given: Workflow | Path | None, model: str | None) -> Workflow:
@@ -35,6 +36,7 @@ def begun(task: Task, folder: Path, given: Workflow | Path | None, model: str | 
         theirs, ours = (", ".join(f"{name}: {kind}" for name, kind in each.inputs.items()) for each in (start, task))
         raise InputError(f"the start workflow's inputs ({theirs}) are not the task's ({ours})")
     start = bounded(rebuild(start, model=model or start.model or task.models.task.name), task)
+    refuse_half_pairs(plain_workflow(start), "the start")
     try:
         return Imported(start.within(task.limits), notes)
     except WorkflowError as error:

@@ -25,7 +25,7 @@ def _taken(trace: Trace, part: StepTrace) -> str:
     """Say what a block chose: an arm, a sample, how many items or turns."""
     match trace.workflow.step(part.step):
         case Branch():
-            return f"arm {part.taken}"
+            return "no arm" if part.taken is None else f"arm {part.taken}"
         case Vote() as vote:
             return f"sample {part.taken} of {vote.n}" if part.taken is not None else f"none of {vote.n} samples"
         case Map():

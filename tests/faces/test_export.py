@@ -4,7 +4,6 @@ refused by name; nothing breaks out of prompts and Mermaid."""
 from __future__ import annotations
 
 import ast
-import asyncio
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,14 +22,18 @@ import flowbot
 from flowbot import InputError
 from flowbot.faces.cli import code_of
 from flowbot.faces.export.prompts import fenced, prompts_markdown
+from flowbot.faces.export.runtime.calculator import calculated
+from flowbot.faces.export.runtime.values import Failed
 from flowbot.models.providers import providers
+from flowbot.tools.calculator import calculate
 from flowbot.workflow.document import read_workflow
 from flowbot.workflow.fields import FieldType, Json
 from flowbot.workflow.graph import Workflow, rebuild
+from flowbot.workflow.steps import Call, CodeStep
 from tests.commands import begin, finish
-from tests.exporting import MODEL, both, imported, model
-from tests.servers import serving
-from tests.sessions import call, flow
+from tests.exporting import MODEL, both, model, run_exported, run_here
+from tests.servers import Answer, Arrival, Script, serving
+from tests.sessions import call, flow, tool
 from tests.strategies import workflows
 
 pytest.importorskip("openai")
@@ -37,7 +41,9 @@ pytestmark = pytest.mark.usefixtures("bare")
 
 ROOT = Path(flowbot.__file__).parent.parent
 YAML = re.compile(r"^```yaml\n(flowbot: 1\n.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*/*.yaml") if path.name != "task.yaml")
+EXAMPLES = sorted(
+    path for path in (ROOT / "examples").rglob("*.yaml") if "\nsteps:" in path.read_text(encoding="utf-8")
+)
 Out = pytest.CaptureFixture[str]
 
 
@@ -51,12 +57,27 @@ def value(kind: FieldType) -> Json:
     return ["one", "two", "three"] if kind.kind == "list" else "A pump that leaks; it's 5 + 5."
 
 
+def formless(workflow: Workflow) -> list[str]:
+    """Return the steps that have no form as a program, as an error names them."""
+    found: list[str] = []
+    for step in workflow.all_steps:
+        used = step.tools if isinstance(step, Call) else (getattr(step, "tool", None),)
+        other = any(name and workflow.tools[name].kind != "calculator" for name in used)
+        found += [f"'{step.id}'"] if other or isinstance(step, CodeStep) else []
+    return found
+
+
 def exported(workflow: Workflow) -> str | None:
-    """Return the program; None where a step has no form."""
-    try:
-        return flowbot.export(workflow, "python")
-    except InputError:
+    """Return the program; None where steps have no form, all of which the error names with their kind."""
+    wanted = formless(workflow)
+    if wanted:
+        with pytest.raises(InputError) as refused:
+            flowbot.export(workflow, "python")
+        for step in wanted:
+            named = rf"steps? [^;(]*{step}[^;(]*\((code|tool|call|vote by tests)\): "
+            assert re.search(named, str(refused.value)), refused.value
         return None
+    return flowbot.export(workflow, "python")
 
 
 @pytest.mark.slow
@@ -65,7 +86,6 @@ def test_an_example_runs_as_flowbot_runs_it(path: Path, tmp_path: Path) -> None:
     """Both as programs of their own, over HTTP."""
     workflow = rebuild(flowbot.load(path), model=MODEL)
     if exported(workflow) is None:
-        assert any(step.kind in ("code", "tool") for step in workflow.all_steps)
         return
     program, inputs = tmp_path / "program.py", {name: value(kind) for name, kind in workflow.inputs.items()}
     assert code_of(["export", str(path), "--to", "python", "--model", MODEL, "-o", str(program)]) == 0
@@ -91,15 +111,12 @@ def test_four_examples_have_a_form_as_a_program() -> None:
 
 @pytest.mark.parametrize("workflow", pages(), ids=lambda each: each.name)
 def test_a_workflow_of_the_page_runs_as_flowbot_runs_it(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = workflow.with_steps({each.id: {"tools": ()} for each in workflow.calls if each.tools})
-    if any(step.kind in ("tool", "code") for step in plain.all_steps):
-        with pytest.raises(InputError, match=r"has no form as a Python program: step '(result|run)'"):
-            flowbot.export(plain)
+    if exported(workflow) is None:
         return
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-1")
     for seed in range(4):
-        inputs = {name: value(kind) for name, kind in plain.inputs.items()}
-        both(plain, inputs, seed, monkeypatch.setenv)
+        inputs = {name: value(kind) for name, kind in workflow.inputs.items()}
+        both(workflow, inputs, seed, monkeypatch.setenv)
 
 
 def test_what_has_no_form_is_named_in_one_error() -> None:
@@ -107,34 +124,99 @@ def test_what_has_no_form_is_named_in_one_error() -> None:
     with pytest.raises(InputError) as refused:
         flowbot.export(named["programs"], "python")
     assert "step 'run' (code): code that a model may have written runs in FlowBot's sandbox only" in str(refused.value)
-    with pytest.raises(InputError, match=r"step 'result' \(tool\): the tool 'calculator' \(calculator\) needs FlowBot"):
-        flowbot.export(named["sums"])
-    with pytest.raises(InputError, match=r"step 'answer' \(call\): the tools that it may use \(calculator\)"):
-        flowbot.export(named["capitals"])
+    with pytest.raises(InputError, match=r"step 'answer' \(call\): a local: model .*--model llamacpp:NAME"):
+        flowbot.export(rebuild(named["capitals"], model="local:some"))
+    search = {"search": {"kind": "bm25", "corpus": "rows.jsonl"}, "calculator": {"kind": "calculator"}}
+    asks = flow(call("answer", "q", tools=["search", "calculator"]), tools=search)
+    with pytest.raises(InputError, match=r"step 'answer' \(call\): the tools that it may use \(search\) need FlowBot"):
+        flowbot.export(asks)
+    looks = flow(tool("find", {"found": "list[text]"}, query="$q") | {"tool": "search"}, tools=search)
+    with pytest.raises(InputError, match=r"step 'find' \(tool\): the tool 'search' \(bm25\) needs FlowBot"):
+        flowbot.export(looks)
     with pytest.raises(InputError, match="unknown form 'pythn'; did you mean 'python'"):
         flowbot.export(named["sums"], "pythn")
     with pytest.raises(InputError, match="step 'answer' has no model"):
         flowbot.export(rebuild(flow(call("answer", "q")), model=None))
 
 
-@pytest.mark.parametrize("provider", ["deepseek", "anthropic", "groq", "openai"])
-def test_each_provider_is_asked_in_its_own_way(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JSON held to a schema, JSON alone, or a schema in words; the bound's name; temperature or none."""
-    step = call("answer", "q", gives={"a": "number", "b": "text"}, max_tokens=9, temperature=0.5)
-    name = {"openai": "o3", "anthropic": "claude-opus-4-7"}.get(provider, "some")
-    workflow = rebuild(flow(step), model=f"{provider}:{name}", output="answer.a")
-    for each in ("DEEPSEEK", "ANTHROPIC", "GROQ", "OPENAI"):
+def asked_twice(
+    workflow: Workflow, provider: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Arrival], list[Arrival], str]:
+    """Run a workflow and its program at servers in a provider's place; return what each was asked, and the failure."""
+    for each in ("DEEPSEEK", "ANTHROPIC", "GROQ", "OPENAI", "VLLM"):
         monkeypatch.setenv(f"{each}_API_KEY", "sk-test-1")
-    with serving(['{"a": 1, "b": "x"}']) as server:
-        own = MappingProxyType({**providers(), provider: replace(providers()[provider], base_url=server.url)})
+
+    def stand_in(url: str) -> None:
+        own = MappingProxyType({**providers(), provider: replace(providers()[provider], base_url=url)})
         for module in ("flowbot.models.providers", "flowbot.faces.export.python_script"):
             monkeypatch.setattr(f"{module}.providers", lambda: own)
-        assert flowbot.run(workflow, q="5") == 1
-        program = imported(flowbot.export(workflow))
-        assert asyncio.run(program.closed(program.run("5"))) == 1
-        ours, theirs = server.requests
-        assert ours.body == theirs.body
-        assert ours.headers["Authorization"] == theirs.headers["Authorization"]
+
+    with serving(script) as here:
+        stand_in(here.url)
+        failure, output = run_here(workflow, {"q": "5"})
+    with serving(script) as there:
+        stand_in(there.url)
+        failed, given = run_exported(flowbot.export(workflow), {"q": "5"})
+    assert (bool(failed), given) == (bool(failure), output), (failed, failure)
+    return here.requests, there.requests, failed
+
+
+@pytest.mark.parametrize("provider", ["deepseek", "anthropic", "groq", "openai", "vllm"])
+@pytest.mark.parametrize("tools", [(), ("sums",)], ids=["plain", "tools"])
+def test_each_provider_is_asked_in_its_own_way(
+    provider: str, tools: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON held to a schema, JSON alone, or a schema in words; the bound's name; temperature or none; tools with a
+    schema or alone; the key."""
+    gives = {"a": "number", "b": "text"}
+    step = call("answer", "q", gives=gives, max_tokens=9, temperature=0.5, tools=tools, max_tool_calls=3)
+    name = {"openai": "o3", "anthropic": "claude-opus-4-7"}.get(provider, "some")
+    made = rebuild(flow(step, tools={"sums": {"kind": "calculator"}}), model=f"{provider}:{name}", output="answer.a")
+    script: list[Answer | str] = ['{"a": "x"}', '{"a": 1, "b": "x"}']  # one is mended
+    if tools:
+        calls = [("sums", {"expression": "2 + 3"}), ("sums!", {"x": 1}), ("sums", '{"expression'), ("sums", "")]
+        script = [Answer(text="So:", calls=calls[:2], finish="tool_calls"), Answer(calls=calls[1:]), *script]
+    ours, theirs, failed = asked_twice(made, provider, script, monkeypatch)
+    assert not failed
+    assert len(ours) == len(script)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.body == other.body
+        assert one.headers["Authorization"] == other.headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer("Half a", finish="model_length"), "the reply was cut"),
+        (Answer("No.", finish="safety"), "the model refused"),
+        (Answer(json=[{"type": "thinking", "thinking": []}, {"type": "text", "text": "red"}]), ""),
+    ],
+    ids=["cut", "filtered", "parts"],
+)
+def test_other_ends_and_forms_of_a_reply_are_read_as_flowbot_reads_them(
+    answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if answer.json is not None:
+        message = {"role": "assistant", "content": answer.json}
+        answer = Answer(body=json.dumps({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}))
+    made = rebuild(flow(call("answer", "q")), model="groq:some")
+    assert asked_twice(made, "groq", [answer], monkeypatch)[2].startswith(told)
+
+
+PIECES = [*"0123456789.+-*/%^() ,", "1e9", "max(", "min(", "abs(", "round(", "sqrt(", "x", "True", "*" * 999, "1, 2)"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_a_program_calculates_as_the_calculator(expression: str) -> None:
+    try:
+        wanted: Any = calculate(expression)
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        wanted = f"cannot calculate {expression[:80]!r}: {error}"
+    try:
+        given: Any = calculated(expression)
+    except Failed as failed:
+        given = str(failed)
+    assert (type(given), given) == (type(wanted), wanted)
 
 
 @pytest.mark.slow

@@ -108,6 +108,11 @@ def test_settings_of_a_request_are_kept_and_the_rest_is_told(tmp_path: Path) -> 
     assert "left out: top_p, tools" in made.notes
 
 
+def test_a_setting_that_is_null_is_none(tmp_path: Path) -> None:
+    plain = {"messages": CHAT, "max_completion_tokens": None, "max_tokens": 9}
+    assert flowbot.import_from(file(tmp_path, plain)).workflow.calls[0].max_tokens == 9
+
+
 def test_words_beside_a_placeholder_stay_in_the_prompt(tmp_path: Path) -> None:
     made = flowbot.import_from(file(tmp_path, [CHAT[0], {"role": "user", "content": "Translate {text} to French."}]))
     assert made.workflow.prompts == {"answer": 'You label tickets.\n\nTranslate the section "text" to French.'}
@@ -132,6 +137,10 @@ def test_an_example_that_does_not_fit_is_left_out_and_told(tmp_path: Path) -> No
         ({"a": 1}, "this is none of a workflow"),
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
+        ({"candidates": [{"p": "A."}, {"p": "B."}], "val_aggregate_scores": [None, 0.5]}, "no score for each"),
+        ({"messages": CHAT, "temperature": 10**400}, "must be a number"),
+        ({"messages": CHAT, "temperature": float("inf")}, "not valid JSON"),
+        ({"prompt": "half \ud800"}, "half a character"),
         ({"a": ""}, "has an empty prompt"),
     ],
 )
@@ -193,6 +202,10 @@ def test_the_command_writes_a_workflow_and_says_what_changed(tmp_path: Path, cap
     assert flowbot.load(tmp_path / "flow.yaml") == made
     assert code_of(["import", str(tmp_path / "flow.yaml"), "--inputs", "x"]) == 2
     assert code_of(["import", str(path), "--inputs", "things=lst"]) == 2
+    candidate = file(tmp_path, {"answer": "Count well."})
+    for onto in ([], ["--onto", str(tmp_path / "flow.yaml")]):
+        assert code_of(["import", str(candidate), "--inputs", "x", *onto]) == (2 if onto else 0)
+    assert "a workflow says its inputs and fields itself" in capsys.readouterr().err
     assert code_of(["import", str(path), "--onto", str(tmp_path / "flow.yaml")]) == 2
 
 

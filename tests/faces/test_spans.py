@@ -16,7 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -120,6 +122,30 @@ def test_a_call_has_the_attributes_of_the_conventions(told: InMemorySpanExporter
     [run] = spans(told, "invoke_workflow")
     assert facts(run)["gen_ai.operation.name"] == "invoke_workflow"
     assert facts(run)["gen_ai.workflow.name"] == SAYS.name
+
+
+def test_tokens_and_seconds_of_calls_are_measured(told: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    with serving(["red", "red", Answer("red", usage=None), Answer.error(401)]) as server:
+        for _ in range(3):
+            ran({"q": "item 0"}, server.url)
+        with pytest.raises(flowbot.EndpointError):
+            ran({"q": "item 0"}, server.url)
+    data: Any = reader.get_metrics_data()
+    [scope] = data.resource_metrics[0].scope_metrics
+    points = {each.name: list(each.data.data_points) for each in scope.metrics}
+    tokens = {point.attributes["gen_ai.token.type"]: point for point in points["gen_ai.client.token.usage"]}
+    sums: list[Any] = [
+        span.attributes["gen_ai.usage.input_tokens"] for span in spans(told, "chat")[:2] if span.attributes
+    ]
+    assert (tokens["input"].count, tokens["input"].sum) == (2, sum(sums))  # what is only estimated is left out
+    assert tokens["output"].sum == 2
+    seconds = {point.attributes.get("error.type"): point for point in points["gen_ai.client.operation.duration"]}
+    assert (seconds[None].count, seconds["401"].count) == (3, 1)
+    assert seconds[None].attributes["gen_ai.request.model"] == "m"
+    assert seconds[None].explicit_bounds[:2] == (0.01, 0.02)
 
 
 def whole(body: Body, index: int) -> Answer:
@@ -305,6 +331,9 @@ def test_the_command_line_exports_where_the_environment_says(collector: tuple[st
         assert paths == ["/v1/traces"]
         assert finish(begin(*command, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_SDK_DISABLED="true"))[0] == 0
         assert len(paths) == 1
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": ""}
+        assert finish(begin(*command, **told))[:2] == (0, "red\n")
+        assert sorted(paths) == ["/v1/metrics", "/v1/traces", "/v1/traces"]
         code, out, err = finish(begin(*command, "--otel", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9"))
         assert (code, out) == (0, "red\n")
         assert err.count("flowbot: spans are not exported") == 1

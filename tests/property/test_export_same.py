@@ -65,6 +65,8 @@ def test_a_text_is_one_literal(said: str) -> None:
 def test_no_text_becomes_code(drawn: Drawn, said: str) -> None:
     source = python_script(said_anew(drawn[0], said))
     assert skeleton(source) == skeleton(python_script(said_anew(drawn[0], "Do it.")))
+    if not drawn[0].calls:
+        return  # there is no prompt to say it in
     assert said.strip("\n") in {each.value for each in ast.walk(ast.parse(source)) if isinstance(each, ast.Constant)}
 
 

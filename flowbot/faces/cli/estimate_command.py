@@ -24,7 +24,8 @@ def command(task: Path, data: Path | None, as_json: bool, **options: Any) -> Non
 
     TASK is a task file, or a benchmark of `flowbot bench list` at its published size.
     """
-    from flowbot.bench.entries import entry, is_benchmark
+    from flowbot.bench.catalogue import BENCHMARKS
+    from flowbot.bench.entries import entry
     from flowbot.errors import InputError
     from flowbot.faces.estimate import estimate
     from flowbot.faces.loop import start_loop
@@ -33,7 +34,7 @@ def command(task: Path, data: Path | None, as_json: bool, **options: Any) -> Non
     from flowbot.store.files import load_task
     from flowbot.store.splits import load_splits
 
-    if is_benchmark(str(task)):
+    if str(task) in BENCHMARKS:
         each = entry(str(task), data, {})
         made, folder = Options(**options).over(each.task), each.folder
         splits, start = each.deal(made.seed).splits, each.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowbot.faces.export.kinds import annotation, source_of
+from flowbot.faces.export.kinds import annotation
 from flowbot.faces.export.literals import Group, Node, assigned, bound, call, laid, quoted, returned, table
 from flowbot.faces.export.steps_code import Place, Writer
 from flowbot.workflow.blocks import ITEM, PREVIOUS, VOTE_TEMPERATURE, Branch, Loop, Map, Step, Vote
@@ -42,14 +42,8 @@ def _played(writer: Writer, block: Block, body: Body, place: Place, indent: int)
         source, held = body.source(name) or "", block.held(wanted)
         gives[name] = writer.names.value(source)
         if behind.types[source] != held or head(source) == PREVIOUS:  # what is null in the first turn does not fit
-            kind = source_of(held)
-            if not isinstance(kind, str):
-                named = writer.names.constant(f"{block.id}_{name}", "type")
-                line = laid(f"{named} = ", kind)
-                writer.late += [] if line in writer.late else [line]
-                kind = named
             fitted = writer.names.value(f"{block.id}.{name}")
-            lines.append(laid(f"{fitted} = ", call(f"{kind}.fit", gives[name]), "", indent))
+            lines.append(laid(f"{fitted} = ", writer.fitted(f"{block.id}_{name}", held, gives[name]), "", indent))
             gives[name] = fitted
     return lines, gives
 

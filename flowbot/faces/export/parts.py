@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-FILES = ("asking", "values", "flows")
+FILES = ("asking", "calculator", "values", "flows")
 LOCAL = ("INPUTS", "main", "run", "one", "item", "items", "sample", "made", "fields", "turn", "taken")
 
 

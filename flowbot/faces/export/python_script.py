@@ -16,6 +16,7 @@ from flowbot.task.task import ModelSpec
 from flowbot.workflow.blocks import Step, Vote
 from flowbot.workflow.graph import Workflow, plain_workflow
 from flowbot.workflow.steps import Call, CodeStep, ToolStep
+from flowbot.workflow.tools import CalculatorSpec
 
 SERVED = "http://127.0.0.1:8080/v1"  # where a server of a model file listens: llama-server's own
 
@@ -37,7 +38,8 @@ def python_script(workflow: Workflow) -> str:
         returned([writer.names.value(workflow.output)]),
     ]
     read = laid("INPUTS = ", table({name: source_of(kind) for name, kind in workflow.inputs.items()}))
-    late = [*(_model(constant, name) for name, constant in writer.models.items()), *writer.late, read]
+    tools = any(each.tools for each in workflow.calls)
+    late = [*(_model(constant, name, tools) for name, constant in writer.models.items()), *writer.late, read]
     functions = [*writer.functions, "\n".join(run)]
     main = 'def main() -> None:\n    start(run, INPUTS)\n\n\nif __name__ == "__main__":\n    main()'
     imports, parts = needed("\n".join([*writer.constants, *functions, *late, main]))
@@ -76,8 +78,8 @@ def _head(workflow: Workflow) -> str:
 # ------------------------------------------------------------------ models
 
 
-def _model(constant: str, name: str) -> str:
-    """Return the constant of a model: what the table of providers says of it."""
+def _model(constant: str, name: str, tools: bool) -> str:
+    """Return the constant of a model: what the table of providers says of it, of tools only where there are any."""
     spec = ModelSpec(name=name)
     known = providers().get(spec.provider)
     address = f"{re.sub('[^A-Z0-9]', '_', spec.provider.upper())}_BASE_URL"
@@ -87,13 +89,15 @@ def _model(constant: str, name: str) -> str:
         plain: dict[str, Node] = {"base_url": quoted(SERVED), "address": quoted("LOCAL_BASE_URL")}
         return laid(f"{constant} = ", call("Model", quoted(spec.model), **plain))
     plain = {"base_url": quoted(known.base_url), "address": quoted(known.address or address)}
-    if known.keys and not known.local:
+    if known.keys:
         plain["keys"] = f"({', '.join(map(quoted, known.keys))}{',' * (len(known.keys) == 1)})"
+    plain |= {"local": "True"} if known.local else {}
     plain |= {"path": quoted(known.path)} if known.path else {}
     plain |= {"cap": quoted(known.cap)} if known.cap != "max_tokens" else {}
     plain |= {"mode": quoted(known.mode)} if known.mode != "schema" else {}
     if known.no_temperature and re.search(known.no_temperature, spec.model):
         plain["temperature"] = "False"
+    plain |= {"alone": "True"} if tools and known.tools == "alone" else {}
     return laid(f"{constant} = ", call("Model", quoted(spec.model), **plain))
 
 
@@ -111,7 +115,7 @@ def _check(workflow: Workflow) -> None:
         raise InputError(
             f"the workflow has no form as a Python program: {told}",
             workflow.name,
-            "run it with FlowBot (flowbot run, flowbot.run), or export it to prompts or mermaid",
+            "run it with FlowBot (flowbot run, flowbot serve, open_workflow), or export it to prompts or mermaid",
         )
     unnamed = next((call.id for call in workflow.calls if not (call.model or workflow.model)), None)
     if unnamed is not None:
@@ -130,9 +134,13 @@ def _reasons(step: Step, workflow: Workflow) -> Iterator[str]:
     """Yield why a step has no form, in words that follow its name."""
     if isinstance(step, CodeStep):
         yield "(code): code that a model may have written runs in FlowBot's sandbox only"
-    if isinstance(step, ToolStep):
-        yield f"(tool): the tool '{step.tool}' ({workflow.tools[step.tool].kind}) needs FlowBot"
+    tools = workflow.tools
+    if isinstance(step, ToolStep) and not isinstance(tools[step.tool], CalculatorSpec):
+        yield f"(tool): the tool '{step.tool}' ({tools[step.tool].kind}) needs FlowBot"
     if isinstance(step, Call) and step.tools:
-        yield f"(call): the tools that it may use ({', '.join(step.tools)}) need FlowBot"
+        if named := [name for name in step.tools if not isinstance(tools[name], CalculatorSpec)]:
+            yield f"(call): the tools that it may use ({', '.join(named)}) need FlowBot"
+        elif (step.model or workflow.model or "").startswith("local:"):
+            yield "(call): a local: model is told of tools in FlowBot's words; name a server, --model llamacpp:NAME"
     if isinstance(step, Vote) and step.tool is not None:
         yield f"(vote by tests): the tool '{step.tool}' needs FlowBot"

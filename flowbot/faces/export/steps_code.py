@@ -20,6 +20,7 @@ from flowbot.faces.export.literals import (
     returned,
     table,
     text,
+    value,
 )
 from flowbot.faces.export.names import Names
 from flowbot.workflow.blocks import PREVIOUS, Step, Vote
@@ -28,8 +29,8 @@ from flowbot.workflow.draw import settings
 from flowbot.workflow.fields import JSON, FieldType
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.prompt import spoken
-from flowbot.workflow.steps import Call
-from flowbot.workflow.value import head
+from flowbot.workflow.steps import Call, ToolStep
+from flowbot.workflow.value import head, literal, reference
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,15 @@ class Writer:
         for step in steps:
             self.names.step(step.id)
             at = len(self.functions)
-            lines = self._call(step, place) if isinstance(step, Call) else block_lines(self, step, place)
+            match step:
+                case Call():
+                    lines = self._call(step, place)
+                case ToolStep():
+                    [(name, kind)] = step.gives.items()
+                    given = self.fitted(f"{step.id}_{name}", kind, calculation(step, self.names))
+                    lines = [laid("return ", given, "", 4)]
+                case _:
+                    lines = block_lines(self, step, place)
             self.functions.insert(at, self._function(step, lines, place))
             place = place.behind(step)
         return place
@@ -74,7 +83,7 @@ class Writer:
         arguments = [self.argument(source, place) for source in step.sources]
         arguments += ["sample: int"] if uses_sample(step, place.shuffles) else []
         head = Group(f"async def {self.names.step(step.id)}(", [("", each) for each in arguments], ")")
-        told = f"{settings(step)}; reads {', '.join(step.sources)}"
+        told = f"{settings(step)}; reads {', '.join(step.sources) or 'nothing'}"
         told = "".join(char if char.isalnum() or char in " _-.:;,=" else "_" for char in told)
         gives = annotation_of(list(step.gives.values()))
         return "\n".join([laid("", head, f" -> {gives}:"), f'    """{told[:1].upper()}{told[1:]}."""', *lines])
@@ -98,6 +107,9 @@ class Writer:
         temperature = place.temperature if step.temperature is None else step.temperature
         chosen |= {"temperature": repr(temperature)} if temperature else {}
         chosen |= {"max_tokens": str(step.max_tokens)} if step.max_tokens is not None else {}
+        if step.tools:
+            does = table({name: quoted(self.workflow.tools[name].about) for name in step.tools})
+            chosen["sending"] = call("calculating", does, str(step.max_tool_calls))
         named = step.model or self.workflow.model or ""
         model = self.models.setdefault(named, self.names.model(named))
         if ask.plain:
@@ -114,6 +126,16 @@ class Writer:
         self.constants.append(laid(f"{name} = ", shown))
         shuffles = place.shuffles and len(step.demos) > 1
         return call("shuffled", quoted(step.id), name, "sample") if shuffles else name
+
+    def fitted(self, named: str, kind: FieldType, given: Node) -> Group:
+        """Return the source of a value as a type holds it; a type of several words is a constant of that name."""
+        source = source_of(kind)
+        if not isinstance(source, str):
+            constant = self.names.constant(named, "type")
+            line = laid(f"{constant} = ", source)
+            self.late += [] if line in self.late else [line]
+            source = constant
+        return call(f"{source}.fit", given)
 
     def flow(self, steps: StepList, ends: Iterable[str], shuffles: bool, indent: int) -> list[str]:
         """Return the lines that run steps: at once those whose reads are ready. `ends` are read behind them."""
@@ -143,6 +165,13 @@ class Writer:
         given = [f"{step.id}.{name}" for name in step.gives]
         names = [self.names.value(source) if source in read else "_" for source in given]
         return names[0] if len(names) == 1 else Group("(", [("", name) for name in names], ")")
+
+
+def calculation(step: ToolStep, names: Names) -> Group:
+    """Return the source that calculates what a step of the calculator gives."""
+    source, given = reference(step.args["expression"]), literal(step.args["expression"])
+    plain = quoted(given) if isinstance(given, str) else value(given)
+    return call("calculated", plain if source is None else names.value(source))
 
 
 def uses_sample(step: Step, shuffles: bool) -> bool:

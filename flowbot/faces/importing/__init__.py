@@ -14,7 +14,16 @@ from flowbot.faces.importing.candidate import placed, read_candidate
 from flowbot.faces.importing.chat import is_chat, read_chat
 from flowbot.store.files import load_workflow, read_text
 from flowbot.workflow.document import read_workflow
-from flowbot.workflow.fields import FieldError, FieldType, Json, is_map, parse_type
+from flowbot.workflow.fields import (
+    FieldError,
+    FieldType,
+    Json,
+    Misfit,
+    finite_number,
+    is_map,
+    parse_type,
+    refuse_constant,
+)
 from flowbot.workflow.graph import Workflow, rebuild
 
 PROMPTS, DATA = (".md", ".txt", ".prompt"), (".json",)
@@ -42,9 +51,9 @@ def import_from(
     wanted = Wanted(path.stem or "imported", model=model)
     wanted = replace(wanted, inputs=_types(inputs, "inputs")) if inputs else wanted
     wanted = replace(wanted, gives=_types(gives, "gives")) if gives else wanted
-    if (inputs or gives) and holds_workflow(path):
-        raise InputError("a workflow says its inputs and fields itself", str(path), "leave out --inputs and --gives")
     under = onto if onto is None or isinstance(onto, Workflow) else load_workflow(Path(onto))
+    if (inputs or gives) and (holds_workflow(path) or under is not None):
+        raise InputError("a workflow says its inputs and fields itself", str(path), "leave out --inputs and --gives")
     made = imported(path, wanted, under)
     return made if model is None else replace(made, workflow=rebuild(made.workflow, model=model))
 
@@ -96,11 +105,15 @@ def imported(path: Path, wanted: Wanted, onto: Workflow | None = None, forced: b
 
 def _json(text: str, where: str) -> Json:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        plain = json.loads(text, parse_constant=refuse_constant, parse_float=finite_number)
+        json.dumps(plain, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InputError("a text holds half a character, which no file takes", where) from None
+    except (ValueError, Misfit) as error:
         raise InputError(f"not valid JSON: {error}", where) from None
     except RecursionError:
         raise InputError("not valid JSON: it nests too deep", where) from None
+    return plain
 
 
 def _no_onto(onto: Workflow | None, forced: bool, where: str) -> None:

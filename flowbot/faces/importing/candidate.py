@@ -19,10 +19,12 @@ def read_candidate(plain: Json, where: str) -> tuple[Candidate, tuple[str, ...]]
     notes: tuple[str, ...] = ()
     if is_map(plain) and is_list(plain.get("candidates")):
         candidates, scores = plain["candidates"], plain.get("val_aggregate_scores")
-        if not is_list(scores) or len(scores) != len(candidates) or not candidates:
+        scores = scores if is_list(scores) else ()
+        known = [each for each in scores if isinstance(each, int | float)]
+        if not candidates or not len(known) == len(scores) == len(candidates):
             raise InputError("the result has no score for each of its candidates", where, "give one candidate alone")
-        best = max(range(len(candidates)), key=lambda at: scores[at])
-        plain, notes = candidates[best], (f"of {len(candidates)} candidates number {best}, scored {scores[best]}",)
+        best = max(range(len(known)), key=known.__getitem__)
+        plain, notes = candidates[best], (f"of {len(candidates)} candidates number {best}, scored {known[best]}",)
     elif is_map(plain) and "best_candidate" in plain:
         plain = plain["best_candidate"]
         plain = {"prompt": plain} if isinstance(plain, str) else plain

@@ -95,9 +95,9 @@ def _settings(request: Mapping[str, Json]) -> tuple[str | None, dict[str, Any], 
         notes.append(f"the model '{model}' is taken for openai:{model}")
         model = f"openai:{model}"
     settings: dict[str, Any] = {}
-    heat, cap = request.get("temperature"), request.get("max_completion_tokens", request.get("max_tokens"))
+    heat, cap = request.get("temperature"), request.get("max_completion_tokens") or request.get("max_tokens")
     if isinstance(heat, int | float) and not isinstance(heat, bool):
-        settings["temperature"] = float(heat)
+        settings["temperature"] = heat
     if type(cap) is int:
         settings["max_tokens"] = cap
     if other := [str(key) for key in request if key not in TAKEN]:

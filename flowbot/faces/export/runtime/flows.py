@@ -13,7 +13,14 @@ from typing import Any
 from openai import OpenAIError
 
 from flowbot.faces.export.runtime.asking import CLIENTS, SAMPLE
-from flowbot.faces.export.runtime.values import JSON_TEXT, Failed, Kind, Misfit, as_text, fit_number
+from flowbot.faces.export.runtime.values import (
+    JSON_TEXT,
+    Failed,
+    Kind,
+    Misfit,
+    as_text,
+    fit_number,
+)
 
 
 async def together(*going: Awaitable[Any]) -> list[Any]:

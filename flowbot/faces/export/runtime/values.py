@@ -45,7 +45,7 @@ def fields_of(reply: str, gives: dict[str, Kind]) -> dict[str, Any]:
     return values
 
 
-def object_of(text: str) -> dict[str, Any]:
+def object_of(text: str, what: str = "the reply") -> dict[str, Any]:
     """Read one JSON object; text around it is passed over."""
     try:
         found = JSON_TEXT.decode(text)
@@ -57,7 +57,7 @@ def object_of(text: str) -> dict[str, Any]:
         except (ValueError, RecursionError):
             pass
     if not isinstance(found, dict):
-        raise Misfit("the reply is not a JSON object")
+        raise Misfit(f"{what} is not a JSON object")
     if "\\ud" in text.casefold():  # half a character has no UTF-8
         whole = json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")
         return json.loads(whole)
