@@ -43,13 +43,14 @@ class Rungs:
         """Race, decide, and learn from how it came out."""
         memory = self.memory
         memory.iterations, memory.quiet = number, memory.quiet + 1
-        plan = await lab.plan(f"iteration {number}: race", children=self._affordable(lab, parent, children))
+        count, checked = self._affordable(lab, parent, children)
+        plan = await lab.plan(f"iteration {number}: race", children=count, checked=checked)
         children = children[: plan["children"]]
         if children:
             for child in children:
                 await lab.enter(child)
             memory.tested += len(children)
-            alive, hits = await self._raced(lab, parent, children, number)
+            alive, hits = await self._raced(lab, parent, children, number, plan.get("checked", FLIPS))
             rows = [await lab.row(child, await lab.mark(child.workflow, lab.val, "val")) for child in alive]
             await self._take(lab, rows, hits, number)
             self._learn(lab, parent, children, rows, hits)
@@ -57,20 +58,24 @@ class Rungs:
         if every and number % every == 0:
             await self._sample_again(lab)
 
-    def _affordable(self, lab: Lab, parent: Candidate, children: Sequence[Candidate]) -> int:
-        """Return how many children the budget takes through a race, in which half of them run on all items."""
+    def _affordable(self, lab: Lab, parent: Candidate, children: Sequence[Candidate]) -> tuple[int, int]:
+        """Return how many children the budget takes through a race, and on how many train items each is checked.
+
+        Half of them run on all items. Where money is short the checks give way first.
+        """
         first = min((size for size in self.memory.settings.rungs if size <= len(lab.val) / 2), default=len(lab.val))
-        for count in range(len(children), 1, -1):
+        rest = len(lab.val) - first
+        for count in range(len(children), 0, -1):
             some = children[:count]
-            usage = [lab.expected(child.workflow, parent.workflow, first) for child in some]
-            rest = len(lab.val) - first
-            usage += [lab.expected(child.workflow, parent.workflow, rest) for child in some[: -(-count // 2)]]
-            if lab.fits(sum(usage, Usage())):
-                return count
-        return len(children[:1])
+            last = some[: -(-count // 2)] if rest else some
+            for checked in (FLIPS, 0):
+                runs = [(child, first) for child in some] + [(child, rest + _checks(child, checked)) for child in last]
+                if lab.fits(_expected(lab, parent, runs)):
+                    return count, checked
+        return len(children[:1]), 0
 
     async def _raced(
-        self, lab: Lab, parent: Candidate, children: Sequence[Candidate], number: int
+        self, lab: Lab, parent: Candidate, children: Sequence[Candidate], number: int, checked: int
     ) -> tuple[list[Candidate], Mapping[str, Sequence[str]]]:
         """Return the children that got through all rungs, and for each the train items that it was to mend and did."""
         base = self.memory.pool.row(parent.id)
@@ -83,13 +88,13 @@ class Rungs:
         for place, ids in enumerate(dealt):
             items = [by_id[each] for each in ids]
             last = place == len(dealt) - 1
-            checks = alive if last else []
+            checks = alive if last and checked else []
             runs = [(each, len(lab.unknown(each.workflow, items, "val"))) for each in alive]
-            runs += [(each, min(FLIPS, len(each.flips))) for each in checks]
+            runs += [(each, _checks(each, checked)) for each in checks]
             lab.admit(
                 added(lab.runs(count, each.workflow) for each, count in runs),
                 f"iteration {number}: race of {len(alive)} on {len(items)} items",
-                wanted=sum((lab.expected(each.workflow, parent.workflow, count) for each, count in runs), Usage()),
+                wanted=_expected(lab, parent, runs),
             )
             marks = together([lab.mark(each.workflow, items, "val") for each in alive])
             found, _ = await both(marks, self._check(lab, checks))  # the next iteration's runs on train begin here
@@ -105,7 +110,7 @@ class Rungs:
             ]
             await lab.tell("race", number=number, items=len(ids), children=told)
             if last:
-                hits = {child.id: self._hits(child) for child in alive}
+                hits = {child.id: self._hits(child) for child in alive if child in checks}
             elif not alive:
                 break
         return alive, hits
@@ -188,7 +193,7 @@ class Rungs:
                 fixed=list(fixed),
                 broken=list(broken),
                 hit=list(hits.get(row.candidate.id, ())),
-                missed=[each for each in row.candidate.flips[:FLIPS] if each not in hits.get(row.candidate.id, ())],
+                missed=_missed(row.candidate, hits),
             )
             if decision == "accepted":
                 self.memory.quiet = 0
@@ -264,3 +269,18 @@ def _better_half(standings: Sequence[Standing], count: int) -> list[Candidate]:
     top = max(each.chance for each in stay)
     near = [each for each in stay if each.chance >= top - BEHIND or each.cheaper]
     return [each.child for each in near[: -(-count // (2 if top > STANDS_OUT else 3))]]
+
+
+def _checks(child: Candidate, most: int) -> int:
+    return min(most, len(child.flips))
+
+
+def _missed(child: Candidate, hits: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the train items that a child was to mend and did not; none where that was not looked at."""
+    if child.id not in hits:
+        return []
+    return [each for each in child.flips[:FLIPS] if each not in hits[child.id]]
+
+
+def _expected(lab: Lab, parent: Candidate, runs: Sequence[tuple[Candidate, int]]) -> Usage:
+    return sum((lab.expected(child.workflow, parent.workflow, count) for child, count in runs), Usage())

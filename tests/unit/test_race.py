@@ -8,6 +8,7 @@ import pytest
 
 from flowbot.engine.verdict import Verdict
 from flowbot.errors import InputError
+from flowbot.money import Budget
 from flowbot.search.findings import Attempt, Cluster
 from flowbot.search.induce import recipe_settings
 from flowbot.search.lab import Candidate, Mark, Row
@@ -241,3 +242,11 @@ def test_replies_that_do_not_change_are_looked_at_again_on_a_few_examples(monkey
 def test_an_unknown_operator_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"there is no operator 'demo'; did you mean 'demos'\? \(operators: bullets"):
         recipe_settings("race", {"operators": ["demo"]})
+
+
+@pytest.mark.parametrize("calls", range(190, 270, 10))
+def test_a_race_that_is_planned_is_run(calls: int) -> None:
+    found = searched("blank", sizes=(24, 16, 1), budget=Budget(calls=calls))
+    planned = {event["what"]: event["children"] for event in found.of("plan") if event["what"].endswith("race")}
+    raced = {f"iteration {event['number']}: race" for event in found.of("race")}
+    assert [what for what, children in planned.items() if children > 1 and what not in raced] == []
