@@ -20,7 +20,7 @@ from ruamel.yaml.tokens import ScalarToken
 
 from flowbot.errors import InputError
 from flowbot.names import nearest
-from flowbot.workflow.fields import Json, is_list, is_map
+from flowbot.workflow.fields import Json, is_list, is_map, joined
 from flowbot.workflow.graph import problems_of
 from flowbot.workflow.wording import parts_of, place_of
 
@@ -192,6 +192,7 @@ class _Events:
 
 def _sound(text: str, node: Parsed, file: str) -> str:
     r"""Refuse half a surrogate pair (an escape like "\ud800"): it is no character and cannot be stored or sent."""
+    text = joined(text)  # JSON writes a character beyond 16 bits as two escapes
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise InputError("half a surrogate pair is no text", f"{file}:{node.start_mark.line + 1}", "remove the escape")
     return text

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from flowbot.bench.records import Bounds, Record
+from flowbot.bench.records import Record
+from flowbot.task.task import BudgetSpec
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def uneven(records: Sequence[Record]) -> tuple[str, ...]:
         if len(kinds) > 1:
             said = "; ".join(f"{text or 'none'} ({', '.join(methods)})" for text, methods in kinds.items())
             found.append(f"not the same {name}: {said}")
-    free = sorted({each.method for each in records if each.budget == Bounds()})
+    free = sorted({each.method for each in records if each.budget == BudgetSpec()})
     bound = [each for each in records if each.method not in free]
     if free and bound:
         found.append(f"no budget: {', '.join(free)}")
@@ -61,7 +62,7 @@ def models_text(record: Record) -> str:
     return f"{record.model}, meta {record.meta}" if record.meta and record.meta != record.model else record.model
 
 
-def bounds_text(budget: Bounds) -> str:
+def bounds_text(budget: BudgetSpec) -> str:
     """Return a budget in words."""
     parts = [
         "" if budget.usd is None else f"${budget.usd:g}",

@@ -62,11 +62,6 @@ class Entry:
         return start_of(self.task, self.begins, None, None)
 
 
-def is_benchmark(name: str) -> bool:
-    """Tell whether a name is meant to be one of the catalogue, not a file."""
-    return name in BENCHMARKS
-
-
 def entry(name: str, data: Path | None, sizes: Sizes) -> Entry:
     """Return a benchmark of the catalogue, or the task in a file, made ready; raise `InputError`."""
     if name in BENCHMARKS or not name.endswith((".yaml", ".yml")):

@@ -16,13 +16,13 @@ from flowbot.bench.arena import Done
 from flowbot.bench.entries import Entry, answered_by
 from flowbot.bench.job import Job, Outcome
 from flowbot.bench.methods import METHODS, open_method
-from flowbot.bench.records import Bounds, Paid, Record
+from flowbot.bench.records import Paid, Record
 from flowbot.bench.worker import OUTCOME
 from flowbot.errors import InputError
 from flowbot.faces.meter import Meter, serving
 from flowbot.money import Budget
 from flowbot.store.files import read_text, write_text
-from flowbot.task.task import ModelSpec
+from flowbot.task.task import BudgetSpec, ModelSpec
 from flowbot.workflow.document import write_workflow
 
 LATE = 120.0  # seconds that a method has to end once its time is up
@@ -149,7 +149,7 @@ class Cell:
             "benchmark": self.entry.name,
             "method": method,
             "seed": self.seed,
-            "budget": Bounds(**vars(budget)),
+            "budget": BudgetSpec(**vars(budget)),
             "model": plan.shown[self.entry.name]["task"],
             "meta": plan.shown[self.entry.name]["meta"],
             "sizes": sizes,
@@ -197,7 +197,7 @@ class Cell:
             tally=f"{self.root}/{label}/meter",
             model=names["task"].model,
             meta=names["meta"].model,
-            budget=Bounds(**vars(budget)),
+            budget=BudgetSpec(**vars(budget)),
             scratch=str(scratch.resolve()),
             done=dict(done),
             unsafe_code=self.plan.unsafe_code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowbot.bench.arena import Done
-from flowbot.bench.records import Bounds
+from flowbot.task.task import BudgetSpec
 from flowbot.workflow.value import Value
 
 
@@ -27,7 +27,7 @@ class Job(Value):
     tally: str
     model: str
     meta: str
-    budget: Bounds
+    budget: BudgetSpec
     scratch: str
     done: dict[str, Done] = {}
     unsafe_code: bool = False

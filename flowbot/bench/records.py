@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from flowbot.money import Usage
+from flowbot.task.task import BudgetSpec
 from flowbot.workflow.value import Value
 
 
@@ -32,15 +33,6 @@ class Paid(Value):
         )
 
 
-class Bounds(Value):
-    """The budget of a search."""
-
-    usd: float | None = None
-    calls: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-
-
 class Record(Value):
     """One run: of a method on a benchmark, with a seed. `missing` says why it could not be run; then it has no scores.
 
@@ -61,7 +53,7 @@ class Record(Value):
     wall: float = 0.0
     cpu: float = 0.0
     test_wall: float = 0.0
-    budget: Bounds = Bounds()
+    budget: BudgetSpec = BudgetSpec()
     model: str = ""
     meta: str = ""
     sizes: dict[str, int] = Field(default_factory=dict[str, int])

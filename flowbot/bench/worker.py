@@ -25,7 +25,7 @@ from flowbot.bench.methods import installed, open_method
 from flowbot.errors import InputError
 from flowbot.faces.loop import start_loop
 from flowbot.faces.meter import Tally
-from flowbot.money import Budget, Usage
+from flowbot.money import Usage
 from flowbot.store.files import read_text, write_text
 from flowbot.store.splits import splits_of
 from flowbot.task.data import Example
@@ -57,7 +57,7 @@ async def work(job: Job) -> Outcome:
             model=job.model,
             meta=job.meta,
             seed=job.seed,
-            budget=Budget(**job.budget.model_dump()),
+            budget=job.budget.budget(),
             scratch=scratch,
             score=scorer.score,
             spent=_asks(client, job.tally),

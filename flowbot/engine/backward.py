@@ -133,7 +133,9 @@ async def tool_backward(step: ToolStep | CodeStep, part: StepTrace, incoming: Se
 
 
 async def branch_backward(step: Branch, part: StepTrace, incoming: Sequence[Gradient], back: Back) -> Flow:
-    """Pass the gradients to the arm taken, and to what chose it."""
+    """Pass the gradients to the arm taken, and to what chose it; where there was none, to that alone."""
+    if not part.bodies:
+        return {step.on: _about(f"'{step.on}' was null, for which '{step.id}' has no arm.", incoming)}
     flow = await _into(step, step.bodies[part.taken], part.bodies[0], incoming, back)
     return merged(flow, {step.on: _about(f"'{step.on}' led to the arm '{part.taken}' of '{step.id}'.", incoming)})
 

@@ -63,8 +63,12 @@ def failure_of(played: Sequence[Played]) -> str:
 
 
 async def run_branch(step: Branch, scene: Scene) -> StepTrace:
-    """Run the arm for the value branched on."""
-    name, body = step.arm(scene.values[step.on])
+    """Run the arm for the value branched on; the branch fails where there is none."""
+    value = scene.values[step.on]
+    arm = step.arm(value)
+    if arm is None:
+        return taped(step, scene, [], {}, None, f"there is no arm for {as_text(value)}")
+    name, body = arm
     played = await play_body(step, body, scene.inside(f"{step.id}[{name}]", {}))
     return taped(step, scene, [played], played.gives, name, played.error)
 

@@ -13,7 +13,7 @@ from flowbot.engine.ports import Message, Reply, Request, Session, ToolCall, Too
 from flowbot.engine.tasks import together
 from flowbot.engine.trace import ToolUse
 from flowbot.money import Usage
-from flowbot.workflow.fields import FieldType, Json, Misfit, as_text, finite_number, refuse_constant
+from flowbot.workflow.fields import FieldType, Json, Misfit, as_text, finite_number, refuse_constant, whole
 
 LONGEST_BROKEN = 20_000  # characters of broken JSON that are mended: the time grows with length times depth
 LONGEST_RESULT = 8_000  # characters of what a tool gave that the model is shown
@@ -258,7 +258,7 @@ def _object(text: str, what: str = "the reply") -> dict[str, Json]:
     except (ValueError, RecursionError):
         raise Misfit(f"{what} holds a number that is not finite or too long, or nests too deep") from None
     if "\\ud" in stripped.casefold():  # half a character, as a cut reply leaves it, has no UTF-8
-        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        found = json.loads(whole(json.dumps(found, ensure_ascii=False)))
     return found  # pyright: ignore[reportUnknownVariableType]
 
 

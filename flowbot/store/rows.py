@@ -142,7 +142,7 @@ def _object(line: str, where: str) -> dict[str, Json]:
     if not is_map(value):
         raise InputError(f"a row must be an object with columns, not {_kind(value)}", where, mend)
     if "\\u" in line:
-        _refuse_half_pairs(value, where)
+        refuse_half_pairs(value, where)
     return dict(value)
 
 
@@ -167,12 +167,14 @@ def _kind(value: Json) -> str:
     return "a list" if is_list(value) else "a text" if isinstance(value, str) else "a number"
 
 
-def _refuse_half_pairs(value: Json, where: str) -> None:
+def refuse_half_pairs(value: Json, where: str) -> None:
     r"""Refuse half a surrogate pair (an escape like "\ud800"): it is no character and cannot be stored or sent."""
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         raise InputError("half a surrogate pair (\\ud800 to \\udfff) is no text", where, "remove the escape") from None
+    except (TypeError, ValueError, RecursionError):
+        return  # no plain data: what reads it says so
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

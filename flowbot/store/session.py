@@ -30,7 +30,7 @@ from flowbot.engine.trace import Trace
 from flowbot.money import BudgetReached, Ledger, Price, Purse, Usage
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, whole
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.tools import ToolSpec
 
@@ -165,7 +165,8 @@ class RunSession:
         return reply if same else replace(reply, text=text, failure=failure, calls=calls)
 
     def _scrubbed(self, text: str) -> str:
-        return _whole(self.scrub(text))
+        """Return text without secrets and half characters, as a cut JSON escape leaves them: no store takes those."""
+        return whole(self.scrub(text))
 
     def _book(self, key: str, request: Request, reply: Reply) -> None:
         """Book a paid reply in the ledger; a repair of a reply's form is a misfit of this stage."""
@@ -196,7 +197,7 @@ class RunSession:
         except (TypeError, ValueError, RecursionError) as error:
             failure = f"the tool '{name}' gave a value that is not plain data: {error}"
             plain = json.dumps(asdict(ToolReply(failure=failure, seconds=reply.seconds)))
-        reply = ToolReply(**json.loads(_whole(self.scrub(plain))))  # as a replay sees it: plain data without secrets
+        reply = ToolReply(**json.loads(self._scrubbed(plain)))  # as a replay sees it: plain data without secrets
         await self.journal.record(key, "tool", asdict(reply))
         LOG.debug("tool %s: %s, %.2f s", name, "failed" if reply.failure else "done", reply.seconds)
         return reply
@@ -216,7 +217,7 @@ class RunSession:
             self._sandbox = self.open_sandbox()
         ran = await self._sandbox.run(program)
         plain = json.dumps(asdict(ran), ensure_ascii=False, allow_nan=False)
-        ran = Ran(**json.loads(_whole(self.scrub(plain))))
+        ran = Ran(**json.loads(self._scrubbed(plain)))
         await self.journal.record(key, "code", asdict(ran))
         return ran
 
@@ -233,6 +234,7 @@ class RunSession:
 
     async def _judge(self, key: str, metric: Metric, trace: Trace) -> Score:
         score = await metric.score(trace.example, trace.output, trace, self)
+        score = replace(score, feedback=self._scrubbed(score.feedback))  # as a replay sees it
         await self.journal.record(key, "score", dict(vars(score)))
         return score
 
@@ -302,11 +304,6 @@ def estimate_of(request: Request, opened: Opened) -> Usage:
     taken = request.max_tokens or opened.max_tokens or DEFAULT_REPLY
     usd = opened.price.of(given, taken) if opened.price else None
     return Usage(1, given, taken, usd=usd)
-
-
-def _whole(text: str) -> str:
-    """Return text without the halves of characters that a cut JSON escape leaves: no file and no store takes them."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _hash(plain: Json) -> str:

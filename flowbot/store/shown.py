@@ -15,6 +15,7 @@ from typing import Any, cast
 from flowbot.engine.trace import Trace
 from flowbot.money import Usage
 from flowbot.task.data import Example
+from flowbot.workflow.fields import whole
 from flowbot.workflow.graph import plain_workflow
 
 Put = Callable[[str, tuple[Any, ...]], None]  # queues a statement with its row for the next group commit
@@ -79,7 +80,7 @@ class Shown:
             return
         for place, example in enumerate(examples):
             value = self._text({"inputs": dict(example.inputs), "target": example.shown})
-            self.put(_EXAMPLE, (split, place, _whole(example.id), value))
+            self.put(_EXAMPLE, (split, place, whole(example.id), value))
 
     def trace(self, trace: Trace, draw: str) -> None:
         """Keep what one run of a workflow on an example came to."""
@@ -95,13 +96,13 @@ class Shown:
         points = score.value if score else None
         self.put(
             _TRACE,
-            (workflow.id, draw, _whole(trace.example.id), points, int(bool(trace.error)), said, *counts, self.clock()),
+            (workflow.id, draw, whole(trace.example.id), points, int(bool(trace.error)), said, *counts, self.clock()),
         )
 
     def note(self, workflow: str, example: str, kind: str, name: str, value: Any) -> None:
         """Keep what was said of a run: `kind` is `verdict`, `gradient` or `critique`, `name` the stage it is of."""
         if self.put is not None:
-            self.put(_NOTE, (workflow, _whole(example), kind, name, self._text(value)))
+            self.put(_NOTE, (workflow, whole(example), kind, name, self._text(value)))
 
     def now(self, key: str, value: Any) -> None:
         """Keep how things stand: the stage that a run is in, the process that it is."""
@@ -110,11 +111,6 @@ class Shown:
 
     def _text(self, value: Any) -> str:
         return self.clean(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _whole(name: str) -> str:
-    """Return a name as SQLite takes it: half a character, which has no UTF-8, becomes `?`."""
-    return name.encode("utf-8", "replace").decode()
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from flowbot.errors import InputError
 from flowbot.names import nearest
-from flowbot.store.rows import READERS, Row, read_rows
+from flowbot.store.rows import READERS, Row, read_rows, refuse_half_pairs
 from flowbot.task.answers import target_error
 from flowbot.task.data import HIDDEN, SPLITS, Example, parsed, split_examples, unfolded
 from flowbot.task.metrics import last_number
@@ -177,6 +177,7 @@ def _source(where: str) -> str:
 def _row(row: Mapping[str, Json], where: str) -> Row:
     if not is_map(row):
         raise InputError(f"a row must be a map with columns, not {type(row).__name__}", where)
+    refuse_half_pairs(row, where)
     return Row(dict(row), where)
 
 

@@ -12,7 +12,7 @@ from flowbot.workflow.body import Block, Body, BodyOf, StepList, scope_after, wa
 from flowbot.workflow.fields import BOOL, JSON, NUMBER, FieldType, Json
 from flowbot.workflow.steps import Call, CodeStep, ToolStep, unknown_tool
 from flowbot.workflow.tools import Tools, argument_problems
-from flowbot.workflow.value import Flag, Path, Problem, Scope, Text, Whole, reference
+from flowbot.workflow.value import Flag, Path, Problem, Scope, Text, Whole, head, reference
 
 MOST_SAMPLES, MOST_ITEMS, MOST_TURNS = 16, 64, 4
 VOTE_TEMPERATURE = 0.7  # of calls in the body of a vote that name none
@@ -133,7 +133,10 @@ class Vote(Single):
 
 
 class Branch(Block):
-    """One of several arms, by the value of a `choice` or `bool` field; every arm gives the same fields."""
+    """One of several arms, by the value of a `choice` or `bool` field; every arm gives the same fields.
+
+    Null (of a loop's first turn, of a program that failed) takes `else`.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
     kind: Literal["branch"] = "branch"
@@ -149,13 +152,12 @@ class Branch(Block):
         otherwise = bodies["else"] if self.otherwise else None
         return self.changed({"arms": {name: bodies[name] for name in self.arms}, "otherwise": otherwise})
 
-    def arm(self, value: Json) -> tuple[str, Body]:
-        """Return the name and the body of the arm for a value; the validator has seen that there is one."""
-        name = str(value).lower() if isinstance(value, bool) else str(value)
+    def arm(self, value: Json) -> tuple[str, Body] | None:
+        """Return the name and the body of the arm for a value; None where there is none: for null without an else."""
+        name = str(value).lower() if isinstance(value, bool) else value
         if name in self.arms:
             return name, self.arms[name]
-        assert self.otherwise is not None
-        return "else", self.otherwise
+        return None if self.otherwise is None else ("else", self.otherwise)
 
     def place(self, key: str) -> Path:
         return ("else",) if key == "else" and self.otherwise is not None else ("arms", key)
@@ -192,6 +194,8 @@ class Branch(Block):
         missing = [name for name in values if name not in self.arms]
         if missing and self.otherwise is None:
             yield ("arms",), f"has no arm for {', '.join(missing)}: add it, or an else:"
+        elif head(self.on) == PREVIOUS and self.otherwise is None:
+            yield ("on",), f"branches on '{self.on}', which is null in the first turn: add an else:"
 
 
 class Map(Single):

@@ -228,14 +228,35 @@ def _parse_choice(inner: str) -> FieldType:
 
 def _unquoted(quoted: str) -> str:
     try:
-        return json.loads(f'"{quoted}"')
+        text: str = json.loads(f'"{quoted}"')
+        text.encode()
+    except UnicodeEncodeError:
+        raise FieldError("half a surrogate pair is no text: remove the escape") from None
     except ValueError:
         raise FieldError(f'cannot read the choice "{quoted}": within quotes write \\" and \\\\ as in JSON') from None
+    return text
 
 
 def _quoted(text: str) -> str:
     plain = text == text.strip() and not re.search(r'[,"\[\]\\\n]', text)
     return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def joined(text: str) -> str:
+    """Return text in which the two halves of a surrogate pair that follow each other are the character they stand for.
+
+    A journal and a file give the halves back as this one character, so two halves are never kept. Half alone stays.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text
+
+
+def whole(text: str) -> str:
+    """Return text whose characters are whole: half a surrogate pair, which has no UTF-8, becomes `?`."""
+    return joined(text).encode("utf-8", "replace").decode()
 
 
 def as_text(value: Json) -> str:

@@ -14,13 +14,14 @@ import click
 import pytest
 
 from flowbot.bench.findings import find
-from flowbot.bench.records import Bounds, Paid, Record
+from flowbot.bench.records import Paid, Record
 from flowbot.bench.report import markdown, read_records, sheets, show_tables, tables
 from flowbot.bench.statistics import Difference
 from flowbot.errors import InputError
 from flowbot.faces import cli as command_line
 from flowbot.faces.cli.bench_report import command
 from flowbot.faces.tables import Table
+from flowbot.task.task import BudgetSpec
 
 Out = pytest.CaptureFixture[str]
 SKILLS = {"race": 16, "gepa": 15, "single": 4}  # right of 20
@@ -40,7 +41,7 @@ def record(method: str = "race", benchmark: str = "routing", seed: int = 0, **mo
         "test": Paid(calls=40, input_tokens=8_000, output_tokens=2_000, usd=0.01, seconds=30.0),
         "wall": 60.0,
         "cpu": 2.5,
-        "budget": Bounds(usd=1.0, calls=500),
+        "budget": BudgetSpec(usd=1.0, calls=500),
         "model": "openai:small",
         "meta": "openai:large",
         "sizes": {"train": 30, "val": 30, "test": 20},
@@ -65,6 +66,14 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hang the command into the command line, whether or not `bench` is there."""
     bench = click.Group("bench", commands={"report": command})
     monkeypatch.setattr(command_line, "cli", click.Group("flowbot", commands={"bench": bench}))
+
+
+def test_a_record_keeps_its_budget_as_a_file() -> None:
+    found = json.loads(record(budget=BudgetSpec(usd=1.5)).model_dump_json())
+    assert found["budget"] == {"usd": 1.5, "calls": None, "tokens": None, "seconds": None}
+    assert Record.model_validate_json(json.dumps(found | {"budget": {"usd": 2, "seconds": 60}})).budget == BudgetSpec(
+        usd=2.0, seconds=60.0
+    )
 
 
 def table(records: list[Record], title: str, against: str = "") -> Table:
@@ -187,12 +196,12 @@ def test_the_reference_may_not_have_run_everywhere() -> None:
 
 def test_what_is_not_alike_is_said() -> None:
     short = {"t0": 1.0}
-    records = [record(), record("gepa", model="openai:other", budget=Bounds(calls=9), scores=short)]
+    records = [record(), record("gepa", model="openai:other", budget=BudgetSpec(calls=9), scores=short)]
     said = "\n".join(table(records, "sealed test").notes)
     assert "not the same models: openai:other, meta openai:large (gepa)" in said
     assert "not the same budget with seed 0" in said
     assert "not the same test items with seed 0" in said
-    free = [record(budget=Bounds()), record("gepa")]
+    free = [record(budget=BudgetSpec()), record("gepa")]
     assert table(free, "sealed test").notes == ("no budget: race",)
 
 

@@ -220,14 +220,13 @@ def test_the_list_names_ten_benchmarks_and_the_methods() -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_estimate_takes_a_benchmark_at_its_published_size(tmp_path: Path) -> None:
-    (tmp_path / "gsm8k").mkdir()
+    data = tmp_path / "data"
+    (data / "gsm8k").mkdir(parents=True)
     rows = [json.dumps({"id": str(n), "question": f"{n}?", "answer": f"#### {n}"}) for n in range(8)]
     for split in ("train", "val"):
-        (tmp_path / "gsm8k" / f"{split}.jsonl").write_text(
-            "\n".join(rows).replace('"id": "', f'"id": "{split}'), "utf-8"
-        )
-    code, out, err = here("estimate", "gsm8k", "--data", tmp_path, "--recipe", "paper")
+        (data / "gsm8k" / f"{split}.jsonl").write_text("\n".join(rows).replace('"id": "', f'"id": "{split}'), "utf-8")
+    code, out, err = here("estimate", "gsm8k", "--data", data, "--recipe", "paper")
     assert code == 0, err
     assert out.startswith("gsm8k, recipe paper, task model openai:gpt-4o-mini")
-    code, _, err = here("estimate", tmp_path / "task.yaml", "--data", tmp_path)
+    code, _, err = here("estimate", tmp_path / "task.yaml", "--data", data)
     assert (code, "a task file names its own data" in err) == (2, True)

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from flowbot.bench.catalogue import BENCHMARKS
+from flowbot.bench.grid import Cell
+from flowbot.bench.job import Job, Outcome
 from flowbot.bench.records import Record
-from tests.commands import begin, finish
+from flowbot.bench.worker import work
+from flowbot.faces.cli import code_of
 from tests.fitting import fitting
 from tests.servers import serving
 from tests.shared_data import HOME
@@ -60,6 +63,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs run here: that each has a process of its own, other tests see, and to begin one takes a second."""
+
+    async def child(cell: Cell, job: Job, label: str) -> Outcome:
+        return await work(Job.model_validate_json(job.model_dump_json()))
+
+    monkeypatch.setattr(Cell, "_child", child)
+
+
 def _row(name: str, row: Mapping[str, Any], number: str) -> dict[str, Any]:
     return {**row, "id": number, "uid": number, "task_id": number, "key": number}
 
@@ -68,10 +81,9 @@ def run(names: list[str], data: Path, out: Path, methods: str, *more: str) -> di
     """Run benchmarks at tiny sizes and return the records."""
     sizes = ["--limit-train", "3", "--limit-val", "3", "--limit-test", "2", "--seeds", "1", "--budget-calls", "60"]
     with serving(fitting("42")) as server:
-        arguments = ["bench", "run", *names, "--data", data, "--out", out, "--methods", methods, *sizes, *more]
-        models = ["--base-url", server.url, "--model", "vllm:small", "--meta-model", "vllm:large"]
-        code, _, err = finish(begin(*arguments, *models), 300)
-    assert code == 0, err
+        where = ["--data", str(data), "--out", str(out), "--base-url", server.url]
+        models = ["--model", "vllm:small", "--meta-model", "vllm:large"]
+        assert code_of(["bench", "run", *names, "--methods", methods, *where, *models, *sizes, *more]) == 0
     found = [Record.model_validate_json(file.read_text("utf-8")) for file in (out / "records").iterdir()]
     return {(each.benchmark, each.method): each for each in found}
 

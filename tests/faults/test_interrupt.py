@@ -50,11 +50,10 @@ def test_ctrl_c_ends_with_130_soon_and_the_run_goes_on(tmp_path: Path, count: in
         assert best(tmp_path) == "colours"
         assert (tmp_path / "runs" / "colours" / "report.html").exists()
         asked = len(server.requests)
-        code, _, err = finish(begin("induce", task, "--base-url", server.url))
-        assert code == 0, err
+        assert code_of(["induce", str(task), "--base-url", server.url, "--quiet"]) == 0
         whole = len(server.requests)
     with serving(World(calls=2).script) as server:
-        assert finish(begin("induce", task, "--run", tmp_path / "calm", "--base-url", server.url))[0] == 0
+        assert code_of(["induce", str(task), "--run", str(tmp_path / "calm"), "--base-url", server.url, "--quiet"]) == 0
         assert whole == len(server.requests)  # what was in flight is kept too
     assert asked >= count
     assert (tmp_path / "calm" / "best.yaml").read_bytes() == (tmp_path / "runs/colours/best.yaml").read_bytes()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from flowbot.faces.cli import code_of
 from flowbot.store.journal import JournalReader
 from tests import worlds
 from tests.commands import begin, finish
@@ -28,9 +29,9 @@ RECIPE = {"name": "paper", "batches": 2, "inner": 2, "moves": ["demos"], "demos"
 SIZES = {"train": 10, "val": 6, "test": 4}
 
 
-def induce(task: Path, url: str, folder: Path) -> list[str | Path]:
+def induce(task: Path, url: str, folder: Path) -> list[str]:
     options = ["--base-url", url, "--concurrency", str(CONCURRENCY), "--quiet"]
-    return ["induce", task, "--run", folder, *options]
+    return ["induce", str(task), "--run", str(folder), *options]
 
 
 def recorded(folder: Path) -> int:
@@ -75,8 +76,7 @@ def test_a_run_killed_at_any_instant_goes_on_and_ends_the_same(tmp_path: Path) -
     task = worlds.write_task(tmp_path, SIZES, recipe=RECIPE)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with serving(World(calls=2, latency=0.03).script) as server:
-        code, _, err = finish(begin(*induce(task, server.url, whole)))
-        assert code == 0, err
+        assert code_of(induce(task, server.url, whole)) == 0
         calm = bodies(server.requests)
         took = server.requests[-1].at - server.requests[0].at
     draw = random.Random(f"kill|{KILLS}")
@@ -100,9 +100,9 @@ def test_a_finished_run_asks_nothing_when_it_is_started_again(tmp_path: Path) ->
     task = worlds.write_task(tmp_path, SIZES, recipe={"name": "paper", "batches": 1, "loops": 1, "inner": 1})
     with serving(World().script) as server:
         command = induce(task, server.url, tmp_path / "run")
-        assert finish(begin(*command))[0] == 0
+        assert code_of(command) == 0
         best, count = (tmp_path / "run" / "best.yaml").read_bytes(), len(server.requests)
         assert finish(begin(*command))[0] == 0
         assert len(server.requests) == count
-    assert finish(begin(*induce(task, "http://127.0.0.1:9/v1", tmp_path / "run")))[0] == 0
+    assert code_of(induce(task, "http://127.0.0.1:9/v1", tmp_path / "run")) == 0
     assert (tmp_path / "run" / "best.yaml").read_bytes() == best

@@ -187,6 +187,16 @@ def test_else_is_an_arm() -> None:
     assert "led to the arm 'else'" in told["plan"]
 
 
+def test_where_no_arm_was_taken_the_gradient_goes_to_what_chose_it() -> None:
+    work = code("work", "$write.out", {"hard": "bool", "ok": "bool"})
+    arms = {"true": [call("in_true", "q")], "false": [call("in_false", "q")]}
+    route = block("route", "branch", on="work.hard", arms=arms)
+    workflow = flow(call("write", "q"), work, route, call("say", "route.out", "work.ok"))
+    found, told = back(traced(workflow, {}))
+    assert [each.path for each in found] == ["write"]
+    assert "'work.hard' was null, for which 'route' has no arm." in told["write"]
+
+
 # loop
 
 

@@ -164,6 +164,8 @@ def test_half_a_character_never_gets_in() -> None:
     assert answer.values is not None
     assert "".join(map(str, answer.values.values())).encode()
     assert answer.values["b"] == "whole 😀"
+    answer, _ = send(ask, lambda r: r'{"a": "cut \ud83d", "b": "broken \ud83d\ude00"')
+    assert answer.values == {"a": "cut ?", "b": "broken 😀"}
 
 
 @given(texts | json_values.map(lambda value: json.dumps(value)))

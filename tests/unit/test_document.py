@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from flowbot.document import LARGEST, read_document, read_record, write_document
@@ -196,6 +198,10 @@ def test_workflow_errors_name_file_line_step_and_near_miss(old: str, new: str, w
 def test_several_problems_are_told_together() -> None:
     error = refused_task(TASK.replace("metric:", "metrik:").replace("name:", "nam:"))
     assert "and 3 more" in str(error)
+
+
+def test_a_character_written_as_a_pair_of_escapes_is_read() -> None:
+    assert read_document(json.dumps({"a": "😀"}), "a.yaml").data == {"a": "😀"}
 
 
 def test_whole_numbers_are_numbers() -> None:

@@ -71,6 +71,7 @@ def test_types_are_read(spelled: object, kind: FieldType) -> None:
         ("choice[a, a]", "twice"),
         ('choice["a"b]', "cannot read the choices"),
         (r'choice["a\x"]', "as in JSON"),
+        (r'choice["a\ud83d"]', "half a surrogate pair"),
         ("list[" * 9 + "text" + "]" * 9, "at most 8 deep"),
         (7, "got 7"),
         (["text"], "a type is a text"),

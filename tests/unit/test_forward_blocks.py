@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from flowbot.engine.forward import forward
-from flowbot.engine.ports import EndpointError, Reply, Request, ToolReply
+from flowbot.engine.ports import EndpointError, Ran, Reply, Request, ToolReply
 from flowbot.engine.trace import StepTrace, Trace
 from flowbot.money import BudgetReached
 from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
-from tests.sessions import Script, Scripted, block, call, example, flow, tool
+from tests.sessions import Script, Scripted, block, call, code, example, flow, tool
 
 REFUSED = Reply("", failure="refused")
 PARTS = call("plan", "q", gives={"parts": "list[text]", "hard": "bool", "team": "choice[a, b, c]"})
@@ -85,6 +85,26 @@ def test_a_failing_arm_is_the_branches_failure() -> None:
     trace = run(flow(PARTS, branch({"a": arm("a")}, "plan.team", **{"else": arm("else")})), session)
     assert trace.error == "step 'route[else].in_else' failed: refused"
     assert trace.by_step["route"].error == "refused"
+
+
+def test_in_the_first_turn_a_branch_on_previous_takes_its_else_for_there_is_null() -> None:
+    arms = {"None": arm("none"), "b": arm("b")}
+    route = branch(arms, "previous.team", gives={"out": "text"}, **{"else": arm("else")})
+    check = call("check", "route.out", gives={"team": "choice[None, b]", "out": "text"})
+    trace = run(
+        flow(block("again", "loop", max=2, body=[route, check])),
+        Scripted(lambda r: json.dumps({"team": "b", "out": "x"}) if r.schema_name == "check" else "y"),
+    )
+    assert (trace.error, [body["route"].taken for body in trace.by_step["again"].bodies]) == ("", ["else", "b"])
+
+
+def test_a_branch_without_an_arm_for_the_null_of_a_failed_program_fails() -> None:
+    work = code("work", "q = 1", {"hard": "bool", "ok": "bool"})
+    route = branch({"true": arm("true"), "false": arm("false")}, "work.hard")
+    session = Scripted(lambda r: "x", program=lambda p: Ran(error="NameError"))
+    trace = run(flow(work, route, call("say", "route.out", "work.ok")), session)
+    assert trace.error == "step 'route' failed: there is no arm for null"
+    assert (trace.by_step["route"].taken, session.requests) == (None, [])
 
 
 # map

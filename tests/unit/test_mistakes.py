@@ -38,6 +38,10 @@ LOOP = """\
       - {id: check, kind: call, reads: [solve.answer], gives: {ok: bool, why: text}, prompt: Check.}
 output: refine.answer
 """
+ON_PREVIOUS = """\
+      - {id: again, kind: branch, on: previous.ok, gives: {answer: text}, arms: {
+          "true": {gives: {answer: solve.answer}}, "false": {gives: {answer: question}}}}
+"""
 MAP = """\
   - id: each
     kind: map
@@ -201,6 +205,13 @@ def test_without_a_mistake_they_are_read(text: str) -> None:
             "      - {id: extra, kind: call, reads: [question], gives: {note: text}, prompt: Note.}\noutput",
             14,
             "step 'extra' does nothing for what 'refine' gives: remove it",
+        ),
+        (
+            LOOP,
+            "      - {id: check, kind: call, reads: [solve.answer]",
+            f"{ON_PREVIOUS}      - {{id: check, kind: call, reads: [solve.answer, again.answer]",
+            13,
+            "step 'again' branches on 'previous.ok', which is null in the first turn: add an else:",
         ),
         (MAP, "over: pages", "over: question", 8, "step 'each' maps over 'question', which is text: map over a list"),
         (MAP, '"list[text]"', "text", 10, "step 'each' gives 'notes' as text: a map gives lists, e.g. list[text]"),

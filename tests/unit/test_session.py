@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from flowbot.engine.ports import EndpointError, Reply, Request, Tool, ToolReply
 from flowbot.engine.trace import Trace
 from flowbot.money import Budget, BudgetReached, Price, Purse, Usage
-from flowbot.store.journal import MemoryJournal
+from flowbot.store.journal import MemoryJournal, SqliteJournal
 from flowbot.store.session import Opened, RunSession
 from flowbot.task.metrics import Score
 from flowbot.workflow.fields import Json
@@ -342,8 +343,8 @@ def test_a_tools_value_that_is_no_plain_data_is_a_failure(value: Json) -> None:
 
 
 def test_a_tools_secrets_and_half_characters_are_out() -> None:
-    (reply,) = use(Counting(ToolReply("sk-1234 \udc00")), scrub=masked)
-    assert reply.value == "*** ?"
+    (reply,) = use(Counting(ToolReply("sk-1234 \udc00, whole \ud83d\ude00")), scrub=masked)
+    assert reply.value == "*** ?, whole 😀"
 
 
 def test_a_missing_tool_is_a_failure() -> None:
@@ -377,6 +378,23 @@ def test_a_score_is_computed_once_and_a_failed_run_not_at_all() -> None:
     assert metric.calls == 1
     asyncio.run(main())
     assert metric.calls == 1
+
+
+@pytest.mark.parametrize(("said", "kept"), [("whole \ud83d\ude00", "whole 😀"), ("sk-1234 \ud83d", "*** ?")])
+def test_a_scores_feedback_is_the_same_before_and_after_the_journal(tmp_path: Path, said: str, kept: str) -> None:
+    class Saying:
+        async def score(self, example: Any, output: Json, trace: Trace, session: Any) -> Score:
+            return Score(0.5, said)
+
+    async def main() -> list[Score]:
+        journal = SqliteJournal(tmp_path / "journal.sqlite")
+        try:
+            session = session_of(Model(), journal, scrub=masked)
+            return [await session.score(Saying(), "m", Trace(USES, example(), (), "out"), "d") for _ in range(2)]
+        finally:
+            journal.close()
+
+    assert asyncio.run(main()) == [Score(0.5, kept)] * 2
 
 
 def test_retries_and_repairs_have_lines_of_their_own() -> None:

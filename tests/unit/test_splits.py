@@ -157,3 +157,9 @@ def test_models_beside_the_tasks_own() -> None:
 
 def test_tasks_without_them_are_written_as_before() -> None:
     assert "also" not in Models.model_validate({"task": "vllm:a"}).model_dump(mode="json")
+
+
+def test_rows_of_a_program_hold_no_half_of_a_character() -> None:
+    half = [{"message": "fern", "team": "\ud83d\ude00"}]
+    error = refused(lambda: splits_of(task(FILES), {"train": rows(2, "a"), "val": half}))
+    assert (error.where, "half a surrogate pair" in error.what) == ("val:1", True)

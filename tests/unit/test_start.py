@@ -50,6 +50,12 @@ def test_a_start_that_reads_other_inputs_is_refused_with_both() -> None:
         start_of(worlds.task(), Path(), other, None)
 
 
+def test_a_start_with_half_a_character_is_refused() -> None:
+    start = flow(call("answer", "q", gives={"a": "text"}, prompt="Say \ud83d\ude00."))
+    with pytest.raises(InputError, match="half a surrogate pair"):
+        start_of(worlds.task(), Path(), start, None)
+
+
 def test_two_settings_of_one_model_are_refused() -> None:
     specs = [ModelSpec(name="vllm:m", max_tokens=5), ModelSpec(name="vllm:m", max_tokens=9)]
     with pytest.raises(InputError, match="given twice with different settings"):
