@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("flowbot.mlflow")
 KEPT = "mlflow.json"  # in the run's folder: which run of MLflow it is
-PATIENCE = 30.0  # seconds at the end for what is not sent yet
+PATIENCE = 30.0  # seconds at the end in which something more must have been sent
 LONGEST = 500  # characters of a parameter
 QUIET = {  # settings of MLflow's client that the environment may give otherwise
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
@@ -68,7 +69,9 @@ class Tracker:
         status = "KILLED" if kind is not None and issubclass(kind, KeyboardInterrupt) else self._status
         self._later(lambda client, run: client.set_terminated(run, status))
         self._work.put(None)
-        self._thread.join(PATIENCE)
+        left = -1
+        while self._thread.is_alive() and left != (left := self._work.qsize()):  # something was sent meanwhile
+            self._thread.join(PATIENCE)
         if self._thread.is_alive():
             self._fail(f"no answer within {PATIENCE:g} seconds")
 

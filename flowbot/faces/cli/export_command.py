@@ -22,8 +22,8 @@ from flowbot.faces.cli.shared import FILE
 def command(workflow: Path, to: str, output: Path | None, model: str | None) -> None:
     """Export WORKFLOW (a YAML file) for use without FlowBot.
 
-    The program sends the same requests as flowbot run and prints the same output. Steps that need FlowBot (tools,
-    programs in its sandbox) are refused by name.
+    The program sends the same requests as flowbot run and prints the same output. Steps that need FlowBot (programs in
+    its sandbox, tools but for the calculator) are refused by name.
     """
     from flowbot.errors import InputError
     from flowbot.faces.export import export
