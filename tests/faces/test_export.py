@@ -224,11 +224,17 @@ def test_a_program_says_what_is_wrong(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(flowbot.export(rebuild(flow(call("answer", "q")), model=MODEL)), encoding="utf-8")
 
-    def run(*arguments: str, stdin: str = "") -> str:
+    def begun(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         line = [sys.executable, str(program), *arguments]
-        ran = subprocess.run(line, input=stdin, capture_output=True, text=True, check=False)
+        return subprocess.run(line, input=stdin, capture_output=True, text=True, check=False)
+
+    def run(*arguments: str, stdin: str = "") -> str:
+        ran = begun(*arguments, stdin=stdin)
         assert (ran.returncode, ran.stdout) == (1, "")
         return ran.stderr
+
+    told = begun("--help")
+    assert (told.returncode, told.stdout.splitlines()[2]) == (0, "    python FILE q=...")
 
     assert run("q=1") == "failed: set OPENAI_API_KEY: gpt-4.1-mini needs a key\n"
     assert run("x=1") == "failed: 'q': the inputs are q, as NAME=VALUE\n"

@@ -23,7 +23,10 @@ LOG = logging.getLogger("flowbot.serve")
 OPEN = frozenset({"/healthz", "/readyz"})  # what is answered without a token: it tells nothing
 LOOPBACK = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 ID = re.compile(rb"[\x21-\x7e]{1,128}")
-NOT_THERE = {404: "no_such_path", 405: "method_not_allowed"}
+NOT_THERE = {
+    404: ("no_such_path", "there is nothing at this path: /docs says what there is"),
+    405: ("method_not_allowed", "this path is not asked by that method: the header Allow says by which"),
+}
 GONE = 499  # in the log and the counters: the client left before there was an answer
 
 
@@ -71,8 +74,8 @@ class Gate:
         except Refusal as refused:
             refusal = refused
         except HTTPException as error:  # no such path, or not by this method
-            code = NOT_THERE.get(error.status_code, "bad_request")
-            refusal = Refusal(error.status_code, code, str(error.detail), error.headers)
+            code, what = NOT_THERE.get(error.status_code, ("bad_request", str(error.detail)))
+            refusal = Refusal(error.status_code, code, what, error.headers)
         except asyncio.CancelledError:
             if visit.gone:
                 return

@@ -113,6 +113,9 @@ def normal(value: Any) -> str:
 
 def read_inputs(arguments: list[str], kinds: dict[str, Kind]) -> list[Any]:
     """Return the inputs in order: from NAME=VALUE, else from a JSON object on stdin."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print((__doc__ or "").strip())
+        raise SystemExit
     try:
         if arguments:
             pairs = [each.partition("=") for each in arguments]
