@@ -190,9 +190,12 @@ def test_a_dry_run_asks_nobody_and_says_what_it_takes(task: Path, server: Server
     assert (code, "at most 50" in out) == (0, True), "what a budget cannot pay for is not announced"
 
 
-def test_a_bound_on_replies_holds_for_every_model(task: Path, server: Server) -> None:
-    code, _, err = bench(task, server, "--max-tokens", "77", "--budget-calls", "60", "--seeds", "1", methods="paper")
+@pytest.mark.parametrize("method", ["paper", "gepa", "textgrad"])
+def test_a_bound_on_replies_holds_for_every_model(task: Path, server: Server, method: str) -> None:
+    server.script = fitting("Oslo")  # some of it is wrong: the meta model is asked too
+    code, _, err = bench(task, server, "--max-tokens", "77", "--budget-calls", "40", "--seeds", "1", methods=method)
     assert code == 0, err
+    assert not records(task)[0].missing
     bounds = {(sent.body["model"], sent.body["max_tokens"]) for sent in server.requests}
     assert bounds == {("small", 77), ("large", 77)}
 

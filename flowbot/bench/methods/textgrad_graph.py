@@ -77,12 +77,14 @@ class Graph:
     def critic(self) -> Any:
         """The engine of the meta model."""
         assert self.peer is not None
-        return engine(client_of(self.url, self.room.task.models.of("meta")), self.peer.arena.meta, self.peer)
+        spec = self.room.task.models.of("meta")
+        return engine(client_of(self.url, spec), self.peer.arena.meta, self.peer, spec.max_tokens)
 
     @cached_property
     def asked(self) -> Any:
         """The engine of the task model."""
-        return engine(client_of(self.url, self.room.task.models.task), self.model, self.peer)
+        spec = self.room.task.models.task
+        return engine(client_of(self.url, spec), self.model, self.peer, spec.max_tokens)
 
     def close(self) -> None:
         """Close the connections."""
@@ -188,8 +190,10 @@ class Failed(Exception):
         super().__init__(reason)
 
 
-def engine(client: Any, name: str, peer: Peer | None) -> Any:
+def engine(client: Any, name: str, peer: Peer | None, bound: int | None) -> Any:
     """Return TextGrad's engine of OpenAI's wire for a client, at its sampling settings; its cache is in memory.
+
+    `bound` is what the task has for the length of the model's replies, else the package's own (2000 tokens) holds.
 
     Its own retries go on whatever an error says; here the client's do, which heed the meter.
     """
@@ -206,6 +210,8 @@ def engine(client: Any, name: str, peer: Peer | None) -> Any:
         def generate(self, content: Any, system_prompt: str | None = None, **settings: Any) -> str:
             if peer is not None:
                 peer.check()
+            if bound:
+                settings = {"max_tokens": bound, **settings}
             try:
                 return self._generate_from_single_prompt(content, system_prompt=system_prompt, **settings) or ""
             except broken as error:
