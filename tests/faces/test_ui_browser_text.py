@@ -55,7 +55,7 @@ PAYLOADS = [
     "\u202egnp.exe\u202d \u2066x\u2069 \u200b\ufeff \u2028 \u2029 e" + "\u0301" * 60,
     f"<x data-struck style=animation-name:x onanimationstart={RUN}>\x0b\x1b[31m\x00</x>",
     "W" * 3000,
-    "__proto__ constructor toString [object Object] \ud83d half",
+    "__proto__ constructor toString [object Object] \ufffd half",
     f"<object data-struck data=//evil.example/x></object><embed data-struck src=javascript:{RUN}>",
 ]
 ALL = "\n".join(each for each in PAYLOADS if len(each) < 1000)

@@ -60,7 +60,7 @@ def test_two_settings_of_one_model_are_refused() -> None:
     specs = [ModelSpec(name="vllm:m", max_tokens=5), ModelSpec(name="vllm:m", max_tokens=9)]
     with pytest.raises(InputError, match="given twice with different settings"):
         open_shelf(specs, None, 1)
-    task = worlds.task(models={"task": {"name": "vllm:m", "max_tokens": 5}, "meta": {"name": "vllm:m"}})
+    task = worlds.task(models={"task": {"name": "vllm:m", "context": 2048}, "meta": {"name": "vllm:m"}})
     with pytest.raises(InputError, match="given twice with different settings"):
         flowbot.induce(task, data=worlds.data())
 
