@@ -42,7 +42,9 @@ pytestmark = pytest.mark.usefixtures("bare")
 ROOT = Path(flowbot.__file__).parent.parent
 YAML = re.compile(r"^```yaml\n(flowbot: 1\n.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = sorted(
-    path for path in (ROOT / "examples").rglob("*.yaml") if "\nsteps:" in path.read_text(encoding="utf-8")
+    path
+    for path in (ROOT / "examples").rglob("*.yaml")
+    if "runs" not in path.relative_to(ROOT).parts and "\nsteps:" in path.read_text(encoding="utf-8")
 )
 Out = pytest.CaptureFixture[str]
 
