@@ -28,6 +28,7 @@ from flowbot.faces.tables import (
     score_text,
 )
 from flowbot.store.files import read_text, write_text
+from flowbot.workflow.fields import whole
 
 LONGEST = 24  # characters of a name in a table
 LEGEND = (
@@ -312,5 +313,5 @@ def write_files(folder: Path, found: Findings) -> list[Path]:
     }
     texts |= {"report.svg": drawn} if drawn else {}
     for name, text in texts.items():
-        write_text(folder / name, text.encode("utf-8", "replace").decode())
+        write_text(folder / name, whole(text))
     return [folder / name for name in texts]

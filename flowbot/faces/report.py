@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flowbot.errors import InputError
 from flowbot.models.secrets import scrub, secrets
 from flowbot.store.files import write_text
+from flowbot.workflow.fields import whole
 
 if TYPE_CHECKING:
     from flowbot.faces.ui.schema import ReportData
@@ -57,7 +58,7 @@ def filled(page: str, data: ReportData) -> str:
     lead, tail = data.run.headline
     title = escape(f"{data.run.line.name}: {lead} {tail}".replace("->", "→"))
     head, _, rest = page.partition(PLACE)
-    head = head.replace(TITLE, f"<title>{title}</title>", 1).encode("utf-8", "replace").decode()
+    head = whole(head.replace(TITLE, f"<title>{title}</title>", 1))
     return f"{head}{PLACE.removesuffix('null</script>')}{embedded(data)}</script>{rest}"
 
 

@@ -24,7 +24,7 @@ from flowbot.faces.measures import Measures, error_type
 from flowbot.models.secrets import scrub, secrets
 from flowbot.store.session import Opened, RunSession
 from flowbot.task.data import Example
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, whole
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.tools import ToolSpec
 
@@ -327,7 +327,7 @@ def _messages(messages: list[dict[str, Any]]) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace").decode()
+    return whole(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _said(role: str, value: Json) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from flowbot.models.llama import Answer, Engine, require
 from flowbot.models.toolwords import in_words, read_words
 from flowbot.money import Usage
 from flowbot.task.task import ModelSpec
-from flowbot.workflow.fields import Json
+from flowbot.workflow.fields import Json, whole
 
 MAX_TOKENS = 512  # of a reply, where neither the request nor the model's settings say
 
@@ -89,7 +89,7 @@ def _body(spec: ModelSpec, request: Request, grammar: str | None) -> dict[str, J
 
 def _clean(message: Message) -> dict[str, str]:
     """Return a message without lone surrogates, which the server's JSON cannot hold."""
-    return {key: text.encode("utf-8", "replace").decode() for key, text in message.items()}
+    return {key: whole(text) for key, text in message.items()}
 
 
 def _reply(answer: Answer, request: Request) -> Reply:

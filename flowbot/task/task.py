@@ -138,12 +138,11 @@ class Models(Value):
         Meta and judge calls have bounds of their own, so a `max_tokens` alone makes no other model of the task's.
         """
         others = (spec for spec in (self.meta, self.judge) if spec is not None)
-        roles = (self.task, *(spec for spec in others if spec.model_copy(update=self._bound) != self.task))
+        roles = (
+            self.task,
+            *(spec for spec in others if spec.model_copy(update={"max_tokens": self.task.max_tokens}) != self.task),
+        )
         return (*roles, *(spec for spec in self.also if spec not in roles))
-
-    @property
-    def _bound(self) -> dict[str, int | None]:
-        return {"max_tokens": self.task.max_tokens}
 
     def of(self, role: Literal["task", "meta", "judge"]) -> ModelSpec:
         """Return the model of a role."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +10,17 @@ from flowbot.engine.trace import Trace
 from flowbot.faces.serve.refusal import Refusal
 from flowbot.faces.traces import plain_usage
 from flowbot.task.data import Example
-from flowbot.workflow.fields import LARGEST_NUMBER, FieldType, Json, Misfit, as_text, is_list, is_map
+from flowbot.workflow.fields import (
+    LARGEST_NUMBER,
+    FieldType,
+    Json,
+    Misfit,
+    as_text,
+    finite_number,
+    is_list,
+    is_map,
+    refuse_constant,
+)
 from flowbot.workflow.graph import Workflow
 
 HELD = ("type", "enum", "required")  # of a JSON Schema: what inputs are held to, beside the schemas within
@@ -137,14 +146,7 @@ def _held(schema: Json) -> Any:
 
 
 def _read(text: str, wants: str) -> Json:
-    from flowbot.workflow.fields import finite_number, refuse_constant
-
     try:
         return json.loads(text, parse_constant=refuse_constant, parse_float=finite_number)
     except (ValueError, RecursionError):
         raise Refusal(422, "inputs_do_not_fit", wants, param="messages") from None
-
-
-def merged(*parts: Mapping[str, Json]) -> dict[str, Json]:
-    """Return maps as one."""
-    return {name: value for part in parts for name, value in part.items()}

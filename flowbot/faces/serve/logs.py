@@ -10,6 +10,7 @@ import time
 from typing import Any, TextIO
 
 from flowbot.models.secrets import scrub, secrets
+from flowbot.workflow.fields import whole
 
 _write = json.JSONEncoder(ensure_ascii=False, default=str).encode
 OWN = "flowbot"
@@ -41,7 +42,7 @@ class Lines(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             plain["bug"] = record.exc_info[0].__name__
         text = _write(plain)
-        return scrub(text, self.known).encode("utf-8", "replace").decode()
+        return whole(scrub(text, self.known))
 
 
 class Batches(logging.StreamHandler[TextIO]):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
 
-from flowbot.workflow.fields import is_map
+from flowbot.workflow.fields import is_map, whole
 
 _ENDING = re.compile("[<>&\u2028\u2029]")
 
@@ -27,7 +27,7 @@ def json_text(told: BaseModel) -> str:
     try:
         return told.model_dump_json()
     except PydanticSerializationError:
-        return rewritten(told, lambda text: text.encode("utf-8", "replace").decode()).model_dump_json()
+        return rewritten(told, whole).model_dump_json()
 
 
 def rewritten(told: T, change: Callable[[str], str]) -> T:
