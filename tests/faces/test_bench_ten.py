@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from flowbot.bench.catalogue import BENCHMARKS
 from flowbot.bench.grid import Cell
 from flowbot.bench.job import Job, Outcome
+from flowbot.bench.methods import installed
 from flowbot.bench.records import Record
 from flowbot.bench.worker import work
 from flowbot.faces.cli import code_of
@@ -101,6 +103,15 @@ def test_all_ten_run_from_end_to_end(folder: Path, tmp_path: Path) -> None:
         assert found[name, "start"].mean == 1.0
     for name in ("humaneval", "mbpp", "hover", "drop", "hotpotqa", "hotpotqa-search"):
         assert found[name, "start"].mean == 0.0
+
+
+@pytest.mark.skipif(not installed("gepa"), reason="gepa is not installed")
+def test_gepa_evolves_the_prompts_of_pupa_and_leaves_the_untrusted_model_alone(folder: Path, tmp_path: Path) -> None:
+    found = run(["pupa"], folder, tmp_path, "gepa", "--answer", "openai:gpt-4.1=vllm:strong")["pupa", "gepa"]
+    assert not found.missing
+    assert len(found.scores) == 2
+    log = (tmp_path / "runs" / "pupa.gepa.s0" / "peer.log").read_text("utf-8")
+    assert set(re.findall(r"Proposed new text for (\w+)", log)) == {"request", "respond"}
 
 
 @pytest.mark.skipif(not (HOME / "gsm8k" / "train.jsonl").is_file(), reason="the folder of benchmark rows is not there")
