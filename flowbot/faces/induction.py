@@ -15,13 +15,13 @@ from flowbot import __version__
 from flowbot.document import write_document
 from flowbot.engine.ports import EndpointError, SandboxError
 from flowbot.errors import InputError
-from flowbot.faces.eventlog import LOG, logged
 from flowbot.faces.front import Front, front_of_rows, plain_front
+from flowbot.faces.observe.eventlog import LOG, logged
+from flowbot.faces.observe.spans import searching
 from flowbot.faces.problem import Problem
 from flowbot.faces.race_story import Race, confirmation_of, tell_race
 from flowbot.faces.report import write_report
 from flowbot.faces.rundir import RunDir
-from flowbot.faces.spans import searching
 from flowbot.faces.wiring import Journal, Site, site
 from flowbot.models.secrets import scrub
 from flowbot.money import BudgetReached, Ledger, Line

@@ -14,7 +14,7 @@ from flowbot.engine.scene import Watch
 from flowbot.engine.tasks import end
 from flowbot.engine.trace import Trace
 from flowbot.faces.api import Bound, as_example, specs_of
-from flowbot.faces.spans import Spans, open_spans
+from flowbot.faces.observe.spans import Spans, open_spans
 from flowbot.faces.wiring import NO_BOUND, open_session, told
 from flowbot.money import Budget, BudgetReached, Ledger, Purse, Usage
 from flowbot.store.session import Opened, RunSession, estimate_of

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from flowbot.engine.meta import Meta
 from flowbot.engine.ports import Sandbox
 from flowbot.errors import InputError
+from flowbot.faces.observe.spans import open_spans
 from flowbot.faces.problem import Problem, indexes, named_by
-from flowbot.faces.spans import open_spans
 from flowbot.models.secrets import scrub, secrets
 from flowbot.models.shelf import Shelf, open_shelf
 from flowbot.money import Budget, Purse

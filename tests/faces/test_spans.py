@@ -24,9 +24,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import flowbot
+from flowbot.faces.observe.requests import Requests
+from flowbot.faces.observe.spans import CONTENT, open_spans
 from flowbot.faces.opened import open_workflow
 from flowbot.faces.serve.app import app_of
-from flowbot.faces.spans import CONTENT, Requests, open_spans
 from flowbot.money import Budget
 from tests import worlds
 from tests.commands import ROOT, begin, finish
@@ -242,7 +243,7 @@ def test_what_a_journal_answers_has_no_span(
 def test_without_a_provider_there_are_no_spans_and_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_spans() is None
     program = (
-        "import sys, flowbot.faces.api, flowbot.faces.opened, flowbot.faces.spans as s;"
+        "import sys, flowbot.faces.api, flowbot.faces.opened, flowbot.faces.observe.spans as s;"
         "assert s.open_spans() is None; print(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 import flowbot
 from flowbot.errors import InputError
 from flowbot.faces.cli import code_of
-from flowbot.faces.tracking import KEPT, Tracker
+from flowbot.faces.observe.tracking import KEPT, Tracker
 from tests import worlds
 from tests.worlds import World
 
@@ -146,7 +146,7 @@ def test_a_tracker_that_fails_is_told_of_once_and_breaks_nothing(
 
 def test_a_tracker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[str] = []
-    monkeypatch.setattr("flowbot.faces.tracking.PATIENCE", 0.2)
+    monkeypatch.setattr("flowbot.faces.observe.tracking.PATIENCE", 0.2)
     gate = threading.Event()
 
     def opened(tracker: Tracker) -> tuple[Any, str]:
@@ -177,7 +177,7 @@ def test_a_missing_package_is_said_before_anything_is_paid(monkeypatch: pytest.M
     def missing(name: str) -> None:
         return None
 
-    monkeypatch.setattr("flowbot.faces.tracking.find_spec", missing)
+    monkeypatch.setattr("flowbot.faces.observe.tracking.find_spec", missing)
     with pytest.raises(InputError, match="pip install 'flowbot\\[mlflow\\]'"):
         Tracker(worlds.task(), tmp_path)
 

@@ -13,7 +13,7 @@ import click
 from flowbot.faces.cli.shared import FILE, FOLDER, model_options, otel_option, unsafe_option
 
 if TYPE_CHECKING:
-    from flowbot.faces.tracking import Tracker
+    from flowbot.faces.observe.tracking import Tracker
     from flowbot.task.task import Task
 
 BUDGET_REACHED = 3
@@ -69,7 +69,7 @@ def command(task: Path, folder: Path | None, start: Path | None, as_json: bool, 
 
 
 def _tracker(task: Task, folder: Path, content: bool) -> Tracker:
-    from flowbot.faces.tracking import Tracker
+    from flowbot.faces.observe.tracking import Tracker
 
     return Tracker(task, folder, content, lambda text: click.echo(f"flowbot: {text}", err=True))
 

@@ -29,7 +29,7 @@ def otel_option(function: F) -> F:
 
     def export(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
         if wanted or any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
-            from flowbot.faces.otlp import export_spans
+            from flowbot.faces.observe.otlp import export_spans
 
             export_spans(wanted)
 

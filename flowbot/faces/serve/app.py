@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from flowbot.errors import InputError
+from flowbot.faces.observe.requests import Requests
+from flowbot.faces.observe.spans import open_spans
 from flowbot.faces.serve.chat import Chat
 from flowbot.faces.serve.counted import Counted
 from flowbot.faces.serve.day import day_of
@@ -24,7 +26,6 @@ from flowbot.faces.serve.service import Service
 from flowbot.faces.serve.settings import Settings
 from flowbot.faces.serve.slots import Slots
 from flowbot.faces.serve.visit import App, Receive, Scope, Send, Visit
-from flowbot.faces.spans import Requests, open_spans
 
 RESERVED = frozenset({"run", "batch", "v1", "healthz", "readyz", "metrics", "docs", "openapi.json"})
 METRICS = b"text/plain; version=0.0.4; charset=utf-8"

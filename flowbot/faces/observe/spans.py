@@ -1,4 +1,4 @@
-"""Spans: how runs look in OpenTelemetry, by the semantic conventions for generative AI. All of the mapping is here.
+"""Spans: how runs look in OpenTelemetry, by the semantic conventions for generative AI.
 
 A search is `search TASK > stage > invoke_workflow NAME > step > chat MODEL | execute_tool NAME`; a served workflow is
 `POST /run > invoke_workflow NAME > ...`. What the journal answers has no span of its own: it is not asked for again.
@@ -7,24 +7,32 @@ A search is `search TASK > stage > invoke_workflow NAME > step > chat MODEL | ex
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import flowbot
 from flowbot.engine.ports import Metric, Program, Ran, Reply, Request, ToolReply
 from flowbot.engine.scene import Watch
-from flowbot.engine.trace import Message, StepTrace, Trace
-from flowbot.faces.eventlog import facts_of
-from flowbot.faces.measures import Measures, error_type
+from flowbot.engine.trace import StepTrace, Trace
+from flowbot.faces.observe.conventions import (
+    answered,
+    as_json,
+    asked,
+    call_messages,
+    failure_of,
+    operation,
+    run_messages,
+    tool,
+)
+from flowbot.faces.observe.eventlog import facts_of
+from flowbot.faces.observe.measures import Measures, error_type
 from flowbot.models.secrets import scrub, secrets
 from flowbot.store.session import Opened, RunSession
 from flowbot.task.data import Example
-from flowbot.workflow.fields import Json, whole
+from flowbot.workflow.fields import Json
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.tools import ToolSpec
 
@@ -38,18 +46,6 @@ S = TypeVar("S", bound=RunSession)
 Heard = Callable[[Mapping[str, Any]], None]
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 WITH_CONTENT = ("true", "1", "span_only", "span_and_event")
-PROVIDERS = {  # whose name in the conventions is another than ours
-    "azure": "azure.ai.openai",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-}
-TOOL_TYPES = {"bm25": "datastore", "mcp": "extension"}  # all others are functions
-ENDS = (  # of a failure's text: the kind of error, and the reason why the model stopped
-    ("the reply was cut", "length", "length"),
-    ("the model refused", "content_filter", "content_filter"),
-    ("the prompt is longer", "context_overflow", ""),
-    ("the reply is empty", "empty_reply", "stop"),
-)
 NUMBERED = re.compile(r"\b[0-9a-f]{6}\b|\d+")
 ITERATION = re.compile(r"iteration (\d+): ")
 
@@ -196,36 +192,33 @@ class _Spanned(RunSession):
             if trace.error:
                 fail(span, "step_failed")
             if spans.content:
-                spans.put(span, {"gen_ai.input.messages": _messages([_said("user", dict(example.inputs))])})
-                spans.put(span, {"gen_ai.output.messages": _messages([_said("assistant", trace.output)])})
+                spans.put(span, run_messages(dict(example.inputs), trace.output))
         return trace
 
     async def _reply(self, opened: Opened, request: Request) -> Reply:
         spans, provider = self.spans, request.model.partition(":")[0]
-        asked = _asked(request, opened)
-        named, client = f"chat {asked['gen_ai.request.model']}", provider != "local"
-        with spans.measures.call(asked) as replies, spans.span(named, asked, client) as span:
+        facts = asked(request, opened)
+        named, client = f"chat {facts['gen_ai.request.model']}", provider != "local"
+        with spans.measures.call(facts) as replies, spans.span(named, facts, client) as span:
             reply = await super()._reply(opened, request)
             replies.append(reply)
-            spans.put(span, _answered(reply))
+            spans.put(span, answered(reply))
             if reply.failure:
-                fail(span, next((kind for begin, kind, _ in ENDS if reply.failure.startswith(begin)), "reply_failed"))
+                fail(span, failure_of(reply))
             if spans.content:
-                spans.put(span, {"gen_ai.input.messages": _messages([_parts(each) for each in request.messages])})
-                spans.put(span, {"gen_ai.output.messages": _messages([_reply_parts(reply)])})
+                spans.put(span, call_messages(request, reply))
         return reply
 
     async def _run_tool(self, key: str, name: str, spec: ToolSpec, args: Mapping[str, Json]) -> ToolReply:
         spans = self.spans
-        facts = {"gen_ai.tool.name": name, "gen_ai.tool.type": TOOL_TYPES.get(spec.kind, "function")}
-        with spans.span(f"execute_tool {name}", operation("execute_tool") | facts) as span:
+        with spans.span(f"execute_tool {name}", tool(name, spec)) as span:
             if spans.content:
-                spans.put(span, {"gen_ai.tool.call.arguments": _json(args)})
+                spans.put(span, {"gen_ai.tool.call.arguments": as_json(args)})
             reply = await super()._run_tool(key, name, spec, args)
             if reply.failure:
                 fail(span, "tool_error")
             if spans.content:
-                spans.put(span, {"gen_ai.tool.call.result": reply.failure or _json(reply.value)})
+                spans.put(span, {"gen_ai.tool.call.result": reply.failure or as_json(reply.value)})
         return reply
 
     async def _run_program(self, key: str, program: Program) -> Ran:
@@ -270,122 +263,9 @@ class _Steps:
             span.end()
 
 
-def operation(name: str) -> dict[str, Any]:
-    """Return the attribute that names an operation."""
-    return {"gen_ai.operation.name": name}
-
-
 def fail(span: Span, kind: str) -> None:
     """Mark a span as failed, with the kind of its error; its words may hold what a user sent, and stay out."""
     from opentelemetry.trace import Status, StatusCode
 
     span.set_attribute("error.type", kind)
     span.set_status(Status(StatusCode.ERROR))
-
-
-def _asked(request: Request, opened: Opened) -> dict[str, Any]:
-    """Return what is known of an LLM call before its reply."""
-    provider, _, model = request.model.partition(":")
-    address = urlsplit(getattr(getattr(opened.model, "endpoint", None), "address", ""))
-    usual = {"https": 443, "http": 80}.get(address.scheme)
-    return operation("chat") | {
-        "gen_ai.provider.name": PROVIDERS.get(provider, provider),
-        "gen_ai.request.model": model,
-        "gen_ai.request.temperature": request.temperature,
-        "gen_ai.request.max_tokens": request.max_tokens or opened.max_tokens,
-        "gen_ai.output.type": "text" if request.schema is None else "json",
-        "server.address": address.hostname,
-        "server.port": (address.port or usual) if address.hostname else None,
-        "flowbot.purpose": request.purpose,
-        "flowbot.repair": request.repair or None,
-        "flowbot.turn": request.turn or None,
-    }
-
-
-def _answered(reply: Reply) -> dict[str, Any]:
-    """Return what is known of an LLM call by its reply."""
-    usage, end = reply.usage, _end(reply)
-    return {
-        "gen_ai.usage.input_tokens": usage.input_tokens,
-        "gen_ai.usage.output_tokens": usage.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens or None,
-        "gen_ai.response.finish_reasons": (end,) if end else None,
-        "flowbot.usage.usd": usage.usd,
-        "flowbot.usage.estimated": usage.estimated or None,
-        "flowbot.retries": reply.retries or None,
-    }
-
-
-def _end(reply: Reply) -> str:
-    if reply.failure:
-        return next((end for begin, _, end in ENDS if reply.failure.startswith(begin)), "")
-    return "tool_calls" if reply.calls else "stop"
-
-
-def _messages(messages: list[dict[str, Any]]) -> str:
-    return _json(messages)
-
-
-def _json(value: Any) -> str:
-    return whole(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _said(role: str, value: Json) -> dict[str, Any]:
-    text = value if isinstance(value, str) else _json(value)
-    return {"role": role, "parts": [{"type": "text", "content": text}]}
-
-
-def _parts(message: Message) -> dict[str, Any]:
-    """Return a message in the form of the conventions."""
-    if message["role"] == "tool":
-        answer = {"type": "tool_call_response", "id": message["tool_call_id"], "response": message["content"]}
-        return {"role": "tool", "parts": [answer]}
-    parts: list[dict[str, Any]] = [{"type": "text", "content": message["content"]}] if message["content"] else []
-    for call in message.get("tool_calls", ()):
-        parts.append({"type": "tool_call", "id": call["id"], **call["function"]})
-    return {"role": message["role"], "parts": parts}
-
-
-def _reply_parts(reply: Reply) -> dict[str, Any]:
-    parts: list[dict[str, Any]] = [{"type": "text", "content": reply.text}] if reply.text else []
-    parts += [{"type": "tool_call", "name": call.name, "arguments": call.arguments} for call in reply.calls]
-    return {"role": "assistant", "parts": parts, "finish_reason": _end(reply) or "error"}
-
-
-App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
-
-
-class Requests:
-    """ASGI middleware: a span for each HTTP request, below the one that its `traceparent` header names."""
-
-    def __init__(self, app: App, spans: Spans) -> None:
-        self.app, self.spans = app, spans
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        from opentelemetry import propagate, trace
-
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        span = self.spans.tracer.start_span(scope["method"], propagate.extract(headers), trace.SpanKind.SERVER)
-
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                span.set_attribute("http.response.status_code", message["status"])
-                if message["status"] >= 500:
-                    fail(span, str(message["status"]))
-            await send(message)
-
-        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-            try:
-                await self.app(scope, receive, sending)
-            except BaseException as error:
-                fail(span, error_type(error))
-                raise
-            finally:
-                route = getattr(scope.get("endpoint"), "name", None)  # known once it was found
-                if route is not None:
-                    span.update_name(f"{scope['method']} {route}")
-                facts = {"http.request.method": scope["method"], "http.route": route, "url.path": scope["path"]}
-                self.spans.put(span, facts | {"url.scheme": scope.get("scheme")})
