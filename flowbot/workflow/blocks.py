@@ -221,6 +221,8 @@ class Map(Single):
         kind = scope.get(self.over)
         if kind is not None and kind.kind not in ("list", "json"):
             yield ("over",), f"maps over '{self.over}', which is {kind}: map over a list"
+        elif head(self.over) == PREVIOUS:
+            yield ("over",), f"maps over '{self.over}', which is null in the first turn: map over what its turn gives"
         for name, given in self.gives.items():
             if given.kind != "list":
                 yield ("gives", name), f"gives '{name}' as {given}: a map gives lists, e.g. list[{given}]"

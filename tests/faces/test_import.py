@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 import flowbot
 from flowbot import InputError
@@ -200,7 +201,12 @@ def test_the_command_writes_a_workflow_and_says_what_changed(tmp_path: Path, cap
     assert err.startswith("note: {things} is no part of the prompt")
     assert code_of([*line, "-o", str(tmp_path / "flow.yaml")]) == 0
     assert flowbot.load(tmp_path / "flow.yaml") == made
-    assert code_of(["import", str(tmp_path / "flow.yaml"), "--inputs", "x"]) == 2
+    as_json = file(tmp_path, YAML(typ="safe").load(out), "flow.json")
+    for workflow in (tmp_path / "flow.yaml", as_json):
+        assert code_of(["import", str(workflow)]) == 0
+        capsys.readouterr()
+        assert code_of(["import", str(workflow), "--inputs", "x"]) == 2
+        assert "a workflow says its inputs and fields itself" in capsys.readouterr().err
     assert code_of(["import", str(path), "--inputs", "things=lst"]) == 2
     candidate = file(tmp_path, {"answer": "Count well."})
     for onto in ([], ["--onto", str(tmp_path / "flow.yaml")]):

@@ -42,6 +42,9 @@ ON_PREVIOUS = """\
       - {id: again, kind: branch, on: previous.ok, gives: {answer: text}, arms: {
           "true": {gives: {answer: solve.answer}}, "false": {gives: {answer: question}}}}
 """
+OVER_PREVIOUS = """\
+      - {id: again, kind: map, over: previous.parts, gives: {answers: list[text]}, body: {gives: {answers: item}}}
+"""
 MAP = """\
   - id: each
     kind: map
@@ -212,6 +215,14 @@ def test_without_a_mistake_they_are_read(text: str) -> None:
             f"{ON_PREVIOUS}      - {{id: check, kind: call, reads: [solve.answer, again.answer]",
             13,
             "step 'again' branches on 'previous.ok', which is null in the first turn: add an else:",
+        ),
+        (
+            LOOP,
+            "      - {id: check, kind: call, reads: [solve.answer], gives: {ok: bool,",
+            OVER_PREVIOUS
+            + "      - {id: check, kind: call, reads: [again.answers], gives: {parts: list[text], ok: bool,",
+            13,
+            "step 'again' maps over 'previous.parts', which is null in the first turn: map over what its turn gives",
         ),
         (MAP, "over: pages", "over: question", 8, "step 'each' maps over 'question', which is text: map over a list"),
         (MAP, '"list[text]"', "text", 10, "step 'each' gives 'notes' as text: a map gives lists, e.g. list[text]"),

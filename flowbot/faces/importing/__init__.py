@@ -52,9 +52,9 @@ def import_from(
     wanted = replace(wanted, inputs=_types(inputs, "inputs")) if inputs else wanted
     wanted = replace(wanted, gives=_types(gives, "gives")) if gives else wanted
     under = onto if onto is None or isinstance(onto, Workflow) else load_workflow(Path(onto))
-    if (inputs or gives) and (holds_workflow(path) or under is not None):
-        raise InputError("a workflow says its inputs and fields itself", str(path), "leave out --inputs and --gives")
     made = imported(path, wanted, under)
+    if made.own and (inputs or gives):
+        raise InputError("a workflow says its inputs and fields itself", str(path), "leave out --inputs and --gives")
     return made if model is None else replace(made, workflow=rebuild(made.workflow, model=model))
 
 
@@ -75,7 +75,7 @@ def imported(path: Path, wanted: Wanted, onto: Workflow | None = None, forced: b
     where, kind = str(path), path.suffix.lower()
     if holds_workflow(path):
         _no_onto(onto, forced, where)
-        return Imported(load_workflow(path))
+        return Imported(load_workflow(path), own=True)
     text = read_text(path, "prompt" if kind in PROMPTS else "JSON")
     if len(text) > LARGEST:
         raise InputError(f"the file has {len(text)} characters; at most {LARGEST}", where)
@@ -87,7 +87,7 @@ def imported(path: Path, wanted: Wanted, onto: Workflow | None = None, forced: b
     plain = _json(text, where)
     if is_map(plain) and "flowbot" in plain:
         _no_onto(onto, forced, where)
-        return Imported(read_workflow(text, where))
+        return Imported(read_workflow(text, where), own=True)
     if is_chat(plain):
         _no_onto(onto, forced, where)
         return one_call(read_chat(plain, where), wanted, where)

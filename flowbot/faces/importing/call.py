@@ -45,10 +45,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Imported:
-    """A workflow from elsewhere, and notes on what was changed or left out."""
+    """A workflow from elsewhere, and notes on what was changed or left out. `own`: it came with inputs and fields."""
 
     workflow: Workflow
     notes: tuple[str, ...] = ()
+    own: bool = False
 
 
 def one_call(found: Found, wanted: Wanted, where: str) -> Imported:

@@ -49,6 +49,6 @@ def placed(candidate: Candidate, onto: Workflow, where: str, notes: tuple[str, .
     kept = [name for name in calls if name not in candidate]
     notes += (f"the candidate says nothing of {', '.join(kept)}: their prompts stay",) if kept else ()
     try:
-        return Imported(onto.with_prompts(candidate), notes)
+        return Imported(onto.with_prompts(candidate), notes, own=True)
     except WorkflowError as error:
         raise InputError(f"it gives no valid workflow: {error}", where) from None
