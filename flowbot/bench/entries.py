@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,14 +15,16 @@ from flowbot.faces.start import start_of
 from flowbot.models.catalogue import home
 from flowbot.store.files import load_task
 from flowbot.store.splits import Data, load_splits, splits_of
-from flowbot.task.data import Example
-from flowbot.task.task import Models, ModelSpec, Task
+from flowbot.task.data import Example, split_examples
+from flowbot.task.task import Models, ModelSpec, SourceSpec, Task
 from flowbot.workflow.fields import Json, is_list, is_map
 from flowbot.workflow.graph import Workflow, plain_workflow
 
 Sizes = Mapping[str, int]
 SPLITS = ("train", "val", "test")
 JUDGED = ("judge", "papillon")  # metrics that ask a model
+LONGEST = 80  # characters of a label
+_UNSAID = re.compile(r"[^A-Za-z0-9._~+@=-]")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Entry:
     """A benchmark made ready: its task, the folder of the task's files, and where its rows come from.
 
     `sizes` are the most examples of each split; `data` is the folder that `--data` named (None: the publisher's rows).
+    `own` is one with a task file: its rows are those that the task names.
     """
 
     name: str
@@ -37,11 +41,17 @@ class Entry:
     begins: Path
     sizes: Sizes = field(default_factory=dict[str, int])
     data: Path | None = None
+    own: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name as files and the meter's addresses take it."""
+        return _UNSAID.sub("-", self.name)[:LONGEST]
 
     @cached_property
     def rows(self) -> Mapping[str, list[Mapping[str, Any]]] | None:
         """The catalogue's rows by split; None for a task that names its own data."""
-        if self.name not in BENCHMARKS:
+        if self.own:
             return None
         found = benchmark(self.name)
         given = found.fetch(self.folder) if self.data is None else found.local(self.data)
@@ -49,10 +59,15 @@ class Entry:
 
     def deal(self, seed: int) -> Data:
         """Return train, val and test for a seed: the test is the same for all seeds. Raises `InputError`."""
-        task = self.task.model_copy(update={"seed": seed})
+        one_source = self.own and isinstance(self.task.data, SourceSpec)  # dealt by the task's seed, test and all
+        task = self.task if one_source else self.task.model_copy(update={"seed": seed})
         found = load_splits(task, self.folder) if self.rows is None else splits_of(task, self.rows)
-        splits = {name: self._cut(name, found.splits[name]) for name in SPLITS}
-        return Data(splits, found.notes)
+        splits = found.splits
+        if one_source:
+            rest = [*splits["train"], *splits["val"]]
+            share = len(splits["train"]) / len(rest)
+            splits = {**splits, **split_examples(rest, {"train": share, "val": 1 - share}, seed)}
+        return Data({name: self._cut(name, splits[name]) for name in SPLITS}, found.notes)
 
     def _cut(self, split: str, examples: Sequence[Example]) -> tuple[Example, ...]:
         return tuple(examples[: self.sizes.get(split)])
@@ -69,29 +84,29 @@ def entry(name: str, data: Path | None, sizes: Sizes) -> Entry:
         folder = home() / "data" if data is None else data
         return Entry(name, found.task, folder, tasks_folder(), {**found.sizes, **sizes}, data)
     task, folder = load_task(Path(name))
-    return Entry(task.name, task, folder, folder, sizes)
+    return Entry(task.name, task, folder, folder, sizes, own=True)
 
 
 def unique(entries: Sequence[Entry]) -> Sequence[Entry]:
     """Return entries whose names tell them apart; raise `InputError` where two are called the same."""
-    names = [each.name for each in entries]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    labels = [each.label for each in entries]
+    twice = next((each.name for each in entries if labels.count(each.label) > 1), None)
     if twice is not None:
-        raise InputError(f"two benchmarks are called '{twice}'", mend="give each task a name of its own")
+        raise InputError(f"two benchmarks are called '{twice}', or nearly so", mend="give each task a name of its own")
     return entries
 
 
 def answered_by(task: Task, start: Workflow, names: Mapping[str, ModelSpec]) -> tuple[Task, Workflow]:
     """Return task and start with their models put in place of those that they name.
 
-    `names` has the models by role (`task`, `meta`), and by their names those that a step or the task names besides.
+    `names` has the models by role (`task`, `meta`, and `judge` where a metric asks one), and by their names those that
+    a step or the task names besides.
     """
     models = task.models
-    judged = models.judge is not None or task.metric.name in JUDGED
     made = Models(
         task=names["task"],
         meta=names["meta"],
-        judge=names["meta"] if judged else None,
+        judge=names.get("judge"),
         also=tuple(names[spec.name] for spec in models.also),
     )
     known = {name: spec.name for name, spec in names.items()} | {models.task.name: names["task"].name}

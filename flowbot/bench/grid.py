@@ -16,14 +16,17 @@ from flowbot.bench.arena import Done
 from flowbot.bench.entries import Entry, answered_by
 from flowbot.bench.job import Job, Outcome
 from flowbot.bench.methods import METHODS, open_method
+from flowbot.bench.methods.plain import METHODS as PLAIN
 from flowbot.bench.records import Paid, Record
 from flowbot.bench.worker import OUTCOME
 from flowbot.errors import InputError
 from flowbot.faces.meter import Meter, serving
 from flowbot.money import Budget
 from flowbot.store.files import read_text, write_text
+from flowbot.store.splits import data_hash
 from flowbot.task.task import BudgetSpec, ModelSpec
 from flowbot.workflow.document import write_workflow
+from flowbot.workflow.graph import content_hash
 
 LATE = 120.0  # seconds that a method has to end once its time is up
 Heard = Callable[[str], None]
@@ -31,18 +34,18 @@ Heard = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run: methods and seeds on every entry, each search under one budget, `jobs` cells at a time.
+    """What is run: methods and seeds on every entry, each search under the entry's budget, `jobs` cells at a time.
 
-    `names` are for each entry the models as children ask for them, by role (`task`, `meta`) and by the names that its
-    task uses for others; `shown` is what the two are called in records. With `like`, that method runs first and without
-    a wall, and the others of its cell may spend the money (else the calls) that it spent.
+    `names` are for each entry the models as children ask for them, by role (`task`, `meta`, `judge`) and by the names
+    that its task uses for others; `shown` is what the roles are called in records. With `like`, that method runs first
+    and without a wall, and the others of its cell may spend the money (else the calls) that it spent.
     """
 
     entries: Sequence[Entry]
     methods: Sequence[str]
     seeds: Sequence[int]
     folder: Path
-    budget: Budget
+    budgets: Mapping[str, Budget]
     names: Mapping[str, Mapping[str, ModelSpec]]
     shown: Mapping[str, Mapping[str, str]]
     like: str = ""
@@ -77,21 +80,33 @@ def _same_plan(plan: Plan) -> None:
     """Refuse a folder whose records came of other settings: they would not be comparable."""
     file = plan.folder / "plan.json"
     sizes = {entry.name: dict(entry.sizes) for entry in plan.entries}
-    settings: dict[str, Any] = {"budget": vars(plan.budget), "like": plan.like}
-    models = {name: dict(found) for name, found in plan.shown.items()}
-    old: dict[str, Any] = (
-        json.loads(read_text(file, "plan")) if file.is_file() else {**settings, "sizes": {}, "models": {}}
-    )
-    differs = next((name for name, value in settings.items() if old[name] != value), "")
-    for name in sizes:
-        if differs or old["sizes"].get(name, sizes[name]) != sizes[name]:
-            differs = differs or f"sizes of {name}"
-        if old["models"].get(name, models[name]) != models[name]:
-            differs = differs or f"models of {name}"
+    found: dict[str, dict[str, Any]] = {
+        "sizes": sizes,
+        "budget": {name: vars(budget) for name, budget in plan.budgets.items()},
+        "models": {name: _dumped(models) for name, models in plan.names.items()},
+        "task": {entry.name: _identity(entry) for entry in plan.entries},
+        "test": {entry.name: data_hash({"test": entry.deal(0).splits["test"]}) for entry in plan.entries},
+    }
+    old: dict[str, Any] = json.loads(read_text(file, "plan")) if file.is_file() else {}
+    differs = "" if old.get("like", plan.like) == plan.like else "method that bounds the others"
+    for what, by_name in found.items():
+        known = old.get(what, {})
+        other = next((name for name, value in by_name.items() if known.get(name, value) != value), "")
+        differs = differs or (other and f"{what} of {other}")
     if differs:
         raise InputError(f"its records were made with another {differs}", str(plan.folder), "give another --out")
-    merged = {"sizes": old["sizes"] | sizes, "models": old["models"] | models}
-    write_text(file, json.dumps(settings | merged, indent=1) + "\n")
+    merged = {what: old.get(what, {}) | by_name for what, by_name in found.items()}
+    write_text(file, json.dumps({"like": plan.like, **merged}, indent=1) + "\n")
+
+
+def _identity(entry: Entry) -> str:
+    """Return a hash of what an entry's task and start say, but for models, budget and seed: those stand beside."""
+    task = entry.task.model_dump(mode="json", exclude={"models", "budget", "seed", "data", "start"})
+    return content_hash([task, write_workflow(entry.start())])
+
+
+def _dumped(models: Mapping[str, ModelSpec]) -> dict[str, Any]:
+    return {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in models.items()}
 
 
 @dataclass
@@ -108,24 +123,34 @@ class Cell:
     async def run(self) -> list[Record]:
         """Run the methods that have no record yet."""
         records: list[Record] = []
-        done: dict[str, Done] = {}
-        budget = self.plan.budget
+        done = {name: self._done(name, record) for name in METHODS if (record := self._kept(name))}
+        done = {name: each for name, each in done.items() if each}
+        budget, unbounded = self.plan.budgets[self.entry.name], ""
         for method in self.plan.order:
             record = self._kept(method)
             if record is None or record.missing:
-                record = await self._one(method, budget if method != self.plan.like else Budget(), done)
+                record = await self._one(method, budget if method != self.plan.like else Budget(), done, unbounded)
                 write_text(self._file(method), record.model_dump_json(indent=1) + "\n")
             records.append(record)
             self.heard(f"{record.benchmark}, {method}, seed {self.seed}: {_told(record)}")
-            if method == self.plan.like and not record.missing:
+            if method == self.plan.like:
                 spent = record.search
                 budget = replace(budget, usd=spent.usd) if spent.usd else replace(budget, calls=spent.calls)
-            if not record.missing:
-                done[method] = Done(text=self._program(method), cost=_cost(record))
+                unbounded = f"{method} was not run, so nobody knows what others may spend" if record.missing else ""
+            if found := self._done(method, record):
+                done[method] = found
         return records
 
+    def _done(self, method: str, record: Record) -> Done | None:
+        return None if record.missing else Done(text=self._program(method), cost=_cost(record))
+
     def _name(self, method: str) -> str:
-        return f"{self.entry.name}.{method}.s{self.seed}".replace(" ", "-")
+        return f"{self.entry.label}.{method}.s{self.seed}"
+
+    @property
+    def _draws(self) -> str:
+        """The sequence that sampled answers come from: the same for all methods, another for each seed."""
+        return f"seed {self.seed}, "
 
     def _file(self, method: str) -> Path:
         return self.plan.folder / "records" / f"{self._name(method)}.json"
@@ -141,8 +166,8 @@ class Cell:
         found = next(self._scratch(method).glob("program.*"), None)
         return read_text(found, "program") if found else ""
 
-    async def _one(self, method: str, budget: Budget, done: Mapping[str, Done]) -> Record:
-        """Run one method in a process of its own and return its record."""
+    async def _one(self, method: str, budget: Budget, done: Mapping[str, Done], unbounded: str = "") -> Record:
+        """Run one method in a process of its own and return its record; `unbounded` says why it has no budget."""
         plan, data = self.plan, self.entry.deal(self.seed)
         sizes = {name: len(examples) for name, examples in data.splits.items()}
         facts: dict[str, Any] = {
@@ -152,15 +177,18 @@ class Cell:
             "budget": BudgetSpec(**vars(budget)),
             "model": plan.shown[self.entry.name]["task"],
             "meta": plan.shown[self.entry.name]["meta"],
+            "judge": plan.shown[self.entry.name].get("judge", ""),
             "sizes": sizes,
         }
+        if unbounded and method not in PLAIN:
+            return Record(**facts, missing=unbounded)
         try:
             open_method(method)
         except InputError as error:
             return Record(**facts, missing=str(error))
         label = self._name(method)
-        self.meter.bound(label, replace(budget, seconds=None))
-        self.meter.bound(f"{label}.test", Budget())
+        self.meter.bound(label, replace(budget, seconds=None), self._draws)
+        self.meter.bound(f"{label}.test", Budget(), self._draws)
         examples = {name: [dict(example.row) for example in found] for name, found in data.splits.items()}
         outcome = await self._child(self._job(method, budget, label, examples, done), label)
         search, test = (self.meter.tally(name) for name in (label, f"{label}.test"))
@@ -218,7 +246,7 @@ class Cell:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-            late = asyncio.create_task(self._late(child, job.budget.seconds, label))
+            late = asyncio.create_task(self._late(child, job, label))
             try:
                 code = await child.wait()
             finally:
@@ -231,16 +259,17 @@ class Cell:
             return Outcome(missing=f"its process ended with {code} (see {scratch.name}/log.txt)")
         return Outcome.model_validate_json(read_text(found, "outcome"))
 
-    async def _late(self, child: asyncio.subprocess.Process, seconds: float | None, label: str) -> None:
-        """Refuse what a search still asks once its time is up; end one that does not stop then."""
-        if seconds is None:
+    async def _late(self, child: asyncio.subprocess.Process, job: Job, label: str) -> None:
+        """Refuse what a search still asks once its time is up; end one that does nothing more, and does not stop."""
+        if job.budget.seconds is None:
             return
-        await asyncio.sleep(seconds)
-        self.meter.bound(label, Budget(calls=0))
-        while self.meter.tally(f"{label}.test").usage.calls == 0:
+        await asyncio.sleep(job.budget.seconds)
+        self.meter.bound(label, Budget(calls=0), self._draws)
+        while not self._program(job.method):  # it is there when the search is over and the test begins
             before = self.meter.tally(label).refused
             await asyncio.sleep(LATE)
-            if self.meter.tally(f"{label}.test").usage.calls == 0 and self.meter.tally(label).refused == before:
+            idle = not self.meter.in_flight(label) and self.meter.tally(label).refused == before
+            if idle and not self._program(job.method):
                 child.kill()
                 return
 

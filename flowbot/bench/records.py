@@ -56,6 +56,7 @@ class Record(Value):
     budget: BudgetSpec = BudgetSpec()
     model: str = ""
     meta: str = ""
+    judge: str = ""
     sizes: dict[str, int] = Field(default_factory=dict[str, int])
     versions: dict[str, str] = {}
 

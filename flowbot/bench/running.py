@@ -20,6 +20,7 @@ from flowbot.task.data import Splits
 from flowbot.task.task import ModelSpec, PriceSpec
 
 PROVIDER = "vllm"  # as children ask the meter: no key, and every setting passes
+ROLES = ("task", "meta", "judge")
 PATIENCE = 3600.0  # seconds that a child waits for a call: what stands behind the meter has limits of its own
 
 
@@ -28,9 +29,10 @@ async def bench(settings: Settings, heard: Heard) -> list[Record]:
     entries = settings.entries()
     plan = plan_of(settings, entries)
     specs = {spec.name: spec for each in entries for spec in settings.models(each).values()}
+    bounded = any(budget.usd is not None for budget in plan.budgets.values())
     prices = {spec.model: price for spec in specs.values() if (price := price_of(spec)) is not None}
     unknown = next((name for name, spec in specs.items() if spec.model not in prices), None)
-    if unknown is not None and settings.budget.usd is not None:
+    if unknown is not None and bounded:
         mend = (
             "give it in the task file (models: {task: {name: ..., price: {input: 0.4, output: 1.6}}}), or bound calls"
         )
@@ -55,9 +57,9 @@ def plan_of(settings: Settings, entries: Sequence[Entry]) -> Plan:
         methods=settings.chosen,
         seeds=settings.seeds,
         folder=settings.folder,
-        budget=settings.budget,
+        budgets={each.name: settings.budget_of(each) for each in entries},
         names={name: {key: _as_asked(spec) for key, spec in models.items()} for name, models in found.items()},
-        shown={name: {role: models[role].name for role in ("task", "meta")} for name, models in found.items()},
+        shown={name: {role: models[role].name for role in ROLES if role in models} for name, models in found.items()},
         like=settings.like,
         jobs=settings.jobs,
         concurrency=settings.concurrency,
@@ -101,15 +103,16 @@ def _expected(name: str, each: Entry, settings: Settings, splits: Splits) -> tup
     if name in PLAIN:
         return "0", "0", "0"
     if method is None:
-        budget = settings.budget
+        budget = settings.budget_of(each)
         bounds = (budget.calls, budget.tokens, budget.usd)
         none = f"as {settings.like}" if settings.like else "no bound"
         return tuple(none if bound is None else f"at most {bound:,g}" for bound in bounds)  # pyright: ignore[reportReturnType]
     models = settings.models(each)
     task, start = answered_by(each.task, each.start(), models)
-    task = method.of(task, settings.budget, 0)
+    budget = settings.budget_of(each)
+    task = method.of(task, budget, 0)
     found = estimate(read_problem(task, each.folder, splits, start=method.start(task, start)))
-    low, high, bounds = found.total(found.low), found.total(found.high), settings.budget
+    low, high, bounds = found.total(found.low), found.total(found.high), budget
     money = "price unknown" if high.usd is None else _between(low.usd or 0, high.usd, bounds.usd, ",.2f")
     return _between(low.calls, high.calls, bounds.calls), _between(low.tokens, high.tokens, bounds.tokens), money
 

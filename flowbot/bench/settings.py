@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowbot.bench.catalogue import BENCHMARKS
-from flowbot.bench.entries import Entry, entry, others, unique
+from flowbot.bench.entries import JUDGED, Entry, entry, others, unique
 from flowbot.bench.methods import METHODS
+from flowbot.bench.methods.plain import METHODS as PLAIN
 from flowbot.errors import InputError
 from flowbot.money import Budget
 from flowbot.names import nearest
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.value import is_model
+
+LIKE = "paper"  # the method whose spending bounds the others where the protocol says so
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,23 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
-        """The budget of each search."""
+        """The budget of each search that the options give."""
         return Budget(self.budget_usd, self.budget_calls, self.budget_tokens, self.max_seconds)
+
+    def budget_of(self, each: Entry) -> Budget:
+        """Return the budget of each search on an entry: that of the options, else the task's own."""
+        return each.task.budget.budget() if self.budget == Budget() else self.budget
 
     @property
     def like(self) -> str:
         """The method whose spending is the others' budget, where the protocol says so and no budget is given."""
-        return "paper" if self.protocol == "paper" and self.budget == Budget() and "paper" in self.chosen else ""
+        if self.protocol != "paper" or self.budget != Budget():
+            return ""
+        if LIKE not in self.chosen and not set(self.chosen) <= set(PLAIN):
+            what = f"the others may spend what '{LIKE}' spends, and it is not among the methods"
+            mend = f"name '{LIKE}' too (a run that has a record is not run again), or give a budget"
+            raise InputError(what, "--protocol paper", mend)
+        return LIKE
 
     @property
     def chosen(self) -> list[str]:
@@ -88,14 +101,17 @@ class Settings:
         if self.meta_model:
             meta = ModelSpec(name=self.meta_model)
         meta = meta or model.model_copy(update={"max_tokens": None})  # the bound is that of the task's replies
-        answers = self._answers()
+        answers, judge = self._answers(), task.models.judge
         start = each.start()
         named = {name: answers.get(name, ModelSpec(name=name)) for name in others(task, start)}
-        unused = next((name for name in answers if name not in named), None)
+        asked = [*named, *([judge.name] if judge else [])]
+        unused = next((name for name in answers if name not in asked), None)
         if unused is not None:
-            known = ", ".join(named) or "none"
+            known = ", ".join(asked) or "none"
             raise InputError(f"the benchmark names no model '{unused}' beside its task model ({known})", "--answer")
         found = {"task": model, "meta": meta, **named}
+        if judge is not None or task.metric.name in JUDGED:
+            found["judge"] = meta if judge is None else answers.get(judge.name, judge)
         if self.max_tokens is None:
             return found
         return {role: spec.model_copy(update={"max_tokens": self.max_tokens}) for role, spec in found.items()}

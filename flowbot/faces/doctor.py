@@ -24,6 +24,10 @@ EXTRAS = {
     "constraints": "if_verifiable",
     "parquet": "pyarrow",
     "datasets": "datasets",
+    "serve": "starlette",
+    "otel": "opentelemetry",
+    "mlflow": "mlflow",
+    "bench": "gepa",
 }
 
 

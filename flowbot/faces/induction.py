@@ -61,6 +61,11 @@ class Result:
     members: Front = field(default_factory=Front)
     race: Race = field(default_factory=Race)
 
+    @property
+    def measured(self) -> Comparison | None:
+        """The comparison that tells most: on the test, else of the confirmation, else on validation (None: without any)."""
+        return next((self.tables[name] for name in ("test", "confirm", "val") if name in self.tables), None)
+
 
 async def run_induction(
     problem: Problem,

@@ -103,19 +103,24 @@ class Confirmed:
                 if not await worse_watched(lab, row.candidate.workflow):
                     return row
             except BudgetReached:
-                continue  # not known to keep the guard examples
+                lab.recording = False  # a raised budget may find that it keeps them
+                continue
         return self.memory.pool.start
 
     async def _confirm(self, lab: Lab, start: Row, finalist: Row) -> None:
         memory, settings = self.memory, self.memory.settings
         pair = [start.candidate.workflow, finalist.candidate.workflow]
-        plan = await lab.plan("last examples", examples=_left(lab, pair, len(memory.confirm)))
+        left = _left(lab, pair, len(memory.confirm))
+        if not lab.fits(_usage(lab, pair, left), last=True):
+            lab.recording = False  # a raised budget goes on from here
+        plan = await lab.plan("last examples", examples=left)
         memory.confirm = memory.confirm[: plan["examples"]]
         calls, wanted = lab.runs(len(memory.confirm), *pair), _usage(lab, pair, len(memory.confirm))
         try:
             lab.admit(calls, f"confirmation on {len(memory.confirm)} examples", last=True, wanted=wanted)
             old, new = await together([lab.mark(each, memory.confirm, "confirm") for each in pair])
         except BudgetReached as reached:
+            lab.recording = False
             why = f"the finalist was not confirmed: {reached}"
             await self._end(lab, start, Outcome("undecided", why, finalist.candidate, None, memory.tested))
             raise
@@ -135,6 +140,7 @@ class Confirmed:
         try:
             return await as_good(lab, self.memory.settings, *pair, self.memory.confirm, "confirm")
         except BudgetReached:
+            lab.recording = False
             return False
 
     async def _end(self, lab: Lab, row: Row, outcome: Outcome) -> None:

@@ -152,8 +152,11 @@ class Lab:
 
     async def plan(self, what: str, **sizes: int) -> Mapping[str, int]:
         """Decide on sizes that the budget allows; a run that goes on with another budget keeps those it began with."""
-        event = {"kind": "plan", "what": what, **sizes}
-        return await self.journal.append(event, free=sizes.keys()) if self.recording else event
+        event: Mapping[str, Any] = {"kind": "plan", "what": what, **sizes}
+        if self.recording:
+            event = await self.journal.append(event, free=sizes.keys())
+        self.heard(event)
+        return event
 
     async def enter(self, candidate: Candidate) -> Candidate:
         """Make a candidate known: it is in the journal before it is run. One that is known stays what it was."""
@@ -175,7 +178,8 @@ class Lab:
         """Begin a stage of so many calls by purpose; raise `BudgetReached` where it does not fit.
 
         The estimate is what is `wanted`, else goes by what calls of that purpose cost so far. What the end of the
-        search needs (`kept_runs`) is kept back, unless this is the `last` stage, and what the test needs: at most 40 %.
+        search needs (`kept_runs`) is kept back, unless this is the `last` stage, and what the test needs: at most 40 %,
+        of which the end of the search comes first.
         """
         self.stages.end_stage()
         self.heard({"kind": "phase", "phase": phase, "calls": dict(calls)})
@@ -197,7 +201,9 @@ class Lab:
     def _checked(self, wanted: Usage, last: bool) -> Usage:
         """Return what is kept back beside a stage; raise `BudgetReached` where the two do not fit."""
         purse = self.stages.purse
-        kept = self._kept_back(self.test_size if last else self.test_size + self.kept_runs)
+        kept = self.kept_back(self.test_size + self.kept_runs)
+        if last:  # what the end of the search needs is no longer kept back; the test has the rest of it
+            kept = _beyond(kept, self.kept_back(self.kept_runs))
         purse.budget.check(purse.settled, wanted + kept)
         return kept
 
@@ -230,7 +236,7 @@ class Lab:
             return Usage(calls=count)
         return _times(line.usage, count / line.requests)  # with the repairs and tool turns that they bring
 
-    def _kept_back(self, examples: int) -> Usage:
+    def kept_back(self, examples: int) -> Usage:
         """Return what running the start and the best on so many examples takes, up to 40 % of each bound."""
         budget = self.stages.purse.budget
         best = self.best.candidate.workflow if self.best else self.start
@@ -344,6 +350,12 @@ def added(calls: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for purpose, count in each.items():
             total[purpose] = total.get(purpose, 0) + count
     return total
+
+
+def _beyond(whole: Usage, part: Usage) -> Usage:
+    """Return what of a reserve is left beside a part of it."""
+    usd = max(0.0, (whole.usd or 0.0) - (part.usd or 0.0))
+    return Usage(max(0, whole.calls - part.calls), max(0, whole.tokens - part.tokens), usd=usd)
 
 
 def _times(usage: Usage, factor: float) -> Usage:

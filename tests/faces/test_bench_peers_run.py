@@ -319,3 +319,32 @@ def test_an_endpoint_that_does_not_answer_the_test_is_no_failure_of_its_examples
     endpoint = Endpoint(parse_type("text"), budget=60, closed=True)
     with pytest.raises(EndpointError, match="no such key"):
         Trial(endpoint, task_of("text"), tmp_path).run(name)
+
+
+@pytest.mark.skipif(not installed("textgrad"), reason="textgrad is not installed")
+def test_nor_is_it_where_the_call_has_tools(tmp_path: Path):
+    task = task_of("text", tools={"calculator": {"kind": "calculator"}})
+    endpoint = Endpoint(parse_type("text"), budget=60, closed=True)
+    with pytest.raises(EndpointError, match="no such key"):
+        Trial(endpoint, task, tmp_path).run("textgrad")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_call_keeps_its_own_settings(name: str, tmp_path: Path):
+    task = task_of("text")
+    start = direct(task).with_steps({"answer": {"temperature": 0.25, "max_tokens": 33}})
+    endpoint = Endpoint(parse_type("text"), budget=40)
+    Trial(endpoint, task, tmp_path, start).run(name)
+    bounds = [body.get("max_tokens", body.get("max_completion_tokens")) for body in endpoint.asked["task"]]
+    assert set(bounds) == {33}
+    assert {body["temperature"] for body in endpoint.asked["task"]} == {0.25}
+
+
+@pytest.mark.skipif(not installed("dspy"), reason="dspy is not installed")
+def test_worked_examples_of_the_start_are_those_of_the_program(tmp_path: Path):
+    task = task_of("text")
+    shown = [{"reads": {"message": "Where is Oslo?"}, "gives": {"place": "in Norway"}}]
+    endpoint = Endpoint(parse_type("text"), budget=2)
+    Trial(endpoint, task, tmp_path, direct(task).with_steps({"answer": {"demos": shown}})).run("mipro")
+    said = [str(body["messages"]) for body in endpoint.asked["task"]]
+    assert all("Where is Oslo?" in text and "in Norway" in text for text in said)

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from flowbot.bench.grid import Cell
+from flowbot.bench.job import Job, Outcome
 from flowbot.bench.records import Record
+from flowbot.bench.settings import Settings
 from flowbot.faces.cli import code_of
 from tests.commands import ROOT, begin, finish
 from tests.fitting import fitting
@@ -98,7 +101,49 @@ def test_what_has_a_record_is_not_run_again(task: Path, server: Server) -> None:
     assert (code, len(server.requests)) == (0, asked + 6), err
     code, _, err = bench(task, server, "--seeds", "2", "--budget-calls", "5", methods="start")
     assert code == 2
-    assert "its records were made with another budget give another --out" in " ".join(err.split())
+    assert "its records were made with another budget of capitals give another --out" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "what"),
+    [("task.yaml", "metric: exact", "metric: contains", "task"), ("test.jsonl", "Rome", "Oslo", "test")],
+)
+def test_records_of_another_task_or_test_are_not_mixed(
+    task: Path, server: Server, file: str, old: str, new: str, what: str
+) -> None:
+    assert bench(task, server, "--seeds", "1", methods="start")[0] == 0
+    path = task.parent / file
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    code, _, err = bench(task, server, "--seeds", "1", methods="start")
+    assert code == 2
+    assert f"its records were made with another {what} of capitals" in err
+
+
+def test_a_vote_that_is_added_later_samples_what_single_found(task: Path, server: Server) -> None:
+    more = ("--seeds", "1", "--budget-calls", "40")
+    for methods in ("single,race", "vote"):
+        code, _, err = bench(task, server, *more, methods=methods)
+        assert code == 0, err
+    (vote,) = (each for each in records(task) if each.method == "vote")
+    assert vote.note != "3 samples of the direct call"
+
+
+def test_nothing_is_unbounded_where_the_method_that_bounds_others_did_not_run(
+    task: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def child(cell: Cell, job: Job, label: str) -> Outcome:
+        scores = {f"test{n}": 1.0 for n in range(6)}
+        return Outcome(missing="it broke") if job.method == "paper" else Outcome(scores=scores)
+
+    monkeypatch.setattr(Cell, "_child", child)
+    monkeypatch.setattr(Settings, "like", "paper")
+    _, _, err = bench(task, server, "--seeds", "1", methods="start,paper,race")
+    missing = {each.method: each.missing for each in records(task)}
+    assert missing == {
+        "start": "",
+        "paper": "it broke",
+        "race": "paper was not run, so nobody knows what others may spend",
+    }, err
 
 
 def test_the_wall_is_the_same_for_all_and_the_test_is_not_bounded(task: Path, server: Server) -> None:

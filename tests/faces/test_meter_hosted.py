@@ -15,7 +15,7 @@ from flowbot.engine.ports import EndpointError, Reply, Request, ToolCall
 from flowbot.faces.meter import Hosted, Meter, upstream_of
 from flowbot.models.catalogue import find, model_path
 from flowbot.models.pull import pull
-from flowbot.money import Price, Usage
+from flowbot.money import Budget, Price, Usage
 from flowbot.store.session import Opened
 from flowbot.task.task import ModelSpec
 from tests.metering import HI, Client, Got, through
@@ -106,6 +106,19 @@ def test_n_draws_differ_and_repeat_by_seed() -> None:
     }
     assert meter.tally("a").usage.calls == 4
     assert len(requests) == 8
+
+
+def test_draws_are_those_of_a_sequence_that_labels_may_share() -> None:
+    meter = Meter(Hosted({"m": Opened(Stub(lambda request: text(request.draw)))}))
+    for label, draws in (("a.s0", "seed 0"), ("b.s0", "seed 0"), ("a.s1", "seed 1")):
+        meter.bound(label, Budget(), draws)
+
+    async def work(client: Client) -> list[Got]:
+        return [await client.ask(HI, label) for label in ("a.s0", "b.s0", "a.s1") for _ in range(2)]
+
+    said = [got.text for got in through(meter, work)]
+    assert said[:2] == said[2:4]
+    assert len(set(said)) == 4
 
 
 @pytest.mark.parametrize(

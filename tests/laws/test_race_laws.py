@@ -15,6 +15,7 @@ import flowbot
 from flowbot.engine.ports import EndpointError, Reply, Request
 from flowbot.models.scripted import World as Planted
 from flowbot.models.scripted.world import META, MODEL
+from flowbot.money import Budget, Usage
 from flowbot.task.task import Task
 from flowbot.workflow.graph import Bounds
 from tests import worlds
@@ -58,6 +59,7 @@ def induce(
     model: Slow,
     folder: Path,
     concurrency: int = 16,
+    sizes: tuple[int, int, int] = SIZES,
     **options: Any,
 ) -> flowbot.Result:
     """Run the recipe in a planted world, in a folder."""
@@ -68,7 +70,7 @@ def induce(
     task = Task.model_validate(world.plain_task("race", **SETTINGS) | {"concurrency": concurrency, "models": models})
     try:
         chosen = flowbot.Options(**options)
-        return flowbot.induce(task, data=world.data(*SIZES), run=folder, start=world.start, options=chosen)
+        return flowbot.induce(task, data=world.data(*sizes), run=folder, start=world.start, options=chosen)
     finally:
         patch.undo()
 
@@ -124,7 +126,8 @@ def test_the_budget_is_a_wall_and_a_raised_one_goes_on(tmp_path: Path, bound: st
     for number, share in enumerate([0.25, 0.45, 4.0]):
         model = Slow(Planted(), seed=number)
         allowed = round(share * full)
-        stretch = induce(model, tmp_path / "run", **{f"budget_{bound}": allowed})
+        budget: dict[str, Any] = {f"budget_{bound}": allowed}
+        stretch = induce(model, tmp_path / "run", **budget)
         spent = {"calls": stretch.ledger.total.calls, "tokens": stretch.ledger.total.tokens}[bound]
         assert spent <= allowed
         assert (tmp_path / "run" / "best.yaml").exists()
@@ -133,6 +136,37 @@ def test_the_budget_is_a_wall_and_a_raised_one_goes_on(tmp_path: Path, bound: st
     assert ended[0] == "budget"
     assert ended[-1] == "done"
     assert len(paid) == len(set(paid))
+
+
+@pytest.mark.slow
+def test_a_raised_budget_goes_on_wherever_the_wall_was(tmp_path: Path) -> None:
+    """Also where the search had ended by itself, and its confirmation could not be paid for."""
+    sizes = (33, 30, 40)
+    full = induce(Slow(Planted()), tmp_path / "whole", sizes=sizes).ledger.total.calls
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9):
+        folder = tmp_path / str(share)
+        first = induce(Slow(Planted()), folder, sizes=sizes, budget_calls=round(share * full))
+        assert first.ledger.total.calls <= share * full + 1
+        last = induce(Slow(Planted()), folder, sizes=sizes, budget_calls=4 * full)
+        assert last.ended == "done"
+        assert last.outcome is not None
+        assert last.outcome.decision != "undecided" or last.outcome.comparison is not None
+
+
+def test_what_was_kept_for_the_confirmation_is_there_for_it() -> None:
+    """Also where start and best on the whole test would take all that may be kept back."""
+    wide = searched("missing_instruction", iterations=1).lab
+    stages: Any = wide.stages
+    stages.purse.budget = Budget(calls=2 * stages.purse.settled.calls)
+    wide.test_size, wide.kept_runs = 10_000, 12
+    kept = wide.kept_back(wide.test_size + wide.kept_runs)
+    left = stages.purse.budget.calls - stages.purse.settled.calls - kept.calls
+    assert wide.fits(Usage(calls=left))
+    assert not wide.fits(Usage(calls=left + 1))
+    confirmation = wide.kept_back(wide.kept_runs).calls
+    assert confirmation > 12
+    assert wide.fits(Usage(calls=left + confirmation), last=True)
+    assert not wide.fits(Usage(calls=left + confirmation + 1), last=True)
 
 
 def test_every_child_is_valid_and_within_the_bounds() -> None:

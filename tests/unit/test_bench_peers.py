@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,11 @@ from typing import Any, Literal
 import pytest
 
 from flowbot.bench.arena import Arena
+from flowbot.bench.methods import open_method
 from flowbot.bench.methods.dspy_plan import Plan, plan, runs_of, trials_for
 from flowbot.bench.methods.dspy_program import Names, label, python_type
 from flowbot.bench.methods.gepa import METHODS as GEPA
+from flowbot.bench.methods.gepa import prompted
 from flowbot.bench.methods.peer import Wall, affordable, as_markdown, at_wall, feedback, unstepped
 from flowbot.bench.methods.textgrad import batches, validation_size
 from flowbot.money import Budget, Usage
@@ -55,13 +58,54 @@ def arena(budget: Budget) -> Arena:
 
 
 def test_budgets_pay_for_runs_by_the_bound_that_is_met_first():
-    before, after = Usage(10, 1000, 100, usd=0.1), Usage(16, 4000, 400, usd=0.2)
-    assert affordable(arena(Budget(calls=100)), before, after, 3) == 42
-    assert affordable(arena(Budget(tokens=7_700)), before, after, 3) == 3
-    assert affordable(arena(Budget(calls=100, usd=0.4)), before, after, 3) == 6
-    assert affordable(arena(Budget(calls=12)), before, after, 3) == 0
-    assert affordable(arena(Budget()), before, after, 3) is None
-    assert affordable(arena(Budget(calls=100)), before, before, 3) is None
+    before, after = (10, 1100, 0.1, 2.0), (16, 4400, 0.2, 5.0)
+    assert affordable(Budget(calls=100), before, after, 3) == 42
+    assert affordable(Budget(tokens=7_700), before, after, 3) == 3
+    assert affordable(Budget(calls=100, usd=0.4), before, after, 3) == 6
+    assert affordable(Budget(seconds=25.0), before, after, 3) == 20
+    assert affordable(Budget(calls=12), before, after, 3) == 0
+    assert affordable(Budget(), before, after, 3) is None
+    assert affordable(Budget(calls=100), before, before, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"model": "openai:other"}, "a DSPy program asks one model, and 'say' names another"),
+        (
+            {"prompt": "Say where.\n<!-- frozen -->\nIn one word.\n<!-- /frozen -->"},
+            "a DSPy program cannot hold a part of a prompt still (frozen, in 'say')",
+        ),
+        ({"model": "openai:task", "temperature": 0.5, "max_tokens": 9}, ""),
+    ],
+)
+def test_what_a_program_of_another_package_cannot_hold_of_a_call(more: dict[str, Any], said: str):
+    assert unstepped(chain({**CALL, "id": "say", **more}), "a DSPy program") == said
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        ("mipro", {}, ""),
+        ("mipro", {"tools": ["calculator"]}, "DSPy's agent has no form for the worked examples in 'say'"),
+        ("gepa", {}, ""),
+        ("textgrad", {}, "a TextGrad graph has no form for the worked examples in 'say'"),
+    ],
+)
+def test_worked_examples_are_no_part_of_every_package(name: str, more: dict[str, Any], said: str):
+    demos = [{"reads": {"message": "Where?"}, "gives": {"place": "north"}}]
+    tools = {"calculator": {"kind": "calculator"}} if more else {}
+    start = chain({**CALL, "id": "say", "demos": demos, **more}, tools=tools)
+    assert open_method(name).cannot(replace(arena(Budget()), start=start)) == said
+
+
+def test_gepa_puts_frozen_blocks_back():
+    block = "<!-- frozen -->\nIn one word.\n<!-- /frozen -->"
+    start = chain({**CALL, "id": "say", "prompt": f"Say where.\n{block}"})
+    assert block in prompted(start, {"say": "Look at the map."}).prompts["say"]
+    changed = prompted(start, {"say": f"Look.\n{block.replace('one word', 'two words')}"}).prompts["say"]
+    assert block in changed
+    assert "two words" not in changed
 
 
 def test_mipro_takes_the_dearest_preset_that_the_budget_pays_for():

@@ -162,7 +162,9 @@ class Dspy:
 
     def cannot(self, arena: Arena) -> str:
         """Say which steps a DSPy program cannot express."""
-        return unstepped(arena.start, "a DSPy program")
+        shown = next((call.id for call in arena.start.calls if call.demos and call.tools), "")
+        lacking = f"DSPy's agent has no form for the worked examples in '{shown}'" if shown else ""
+        return unstepped(arena.start, "a DSPy program") or lacking
 
     async def tune(self, arena: Arena) -> Tuned:
         """Optimise within the budget; where it ends before the first trial, the program is the start."""
@@ -236,7 +238,8 @@ def mipro(bench: Bench, student: Any) -> Any:
     """Run `dspy.MIPROv2` in a size that the budget pays for, and in a larger one where that left most of it.
 
     DSPy's cache answers what is asked again, so a search may take much less than DSPy's own estimate, by which it is
-    sized; the larger one finds in the cache what both ask.
+    sized; the larger one finds in the cache what both ask. Where the wall ends that one, its program counts if it has
+    the higher score on validation all the same: what was not run by then scored 0.
     """
     examples, calls = len(bench.arena.val), len(student.predictors())
     size = plan(bench.rollouts(student), examples, calls)
@@ -246,9 +249,26 @@ def mipro(bench: Bench, student: Any) -> Any:
         if larger.runs(examples, calls) <= size.runs(examples, calls):
             break
         print(f"a larger search: {larger}")
-        again, size = propose(bench, student, larger), larger
-        found = found if bench.peer.over else again
+        again, size = _tried(bench, student, larger), larger
+        if again is not None and (not bench.peer.over or _measured(again) > _measured(found)):
+            found = again
     return found
+
+
+def _tried(bench: Bench, student: Any, size: Plan) -> Any:
+    """Return the program of one more search, None where the wall came before there was one."""
+    try:
+        return propose(bench, student, size)
+    except Exception as error:
+        if not bench.peer.over:
+            raise
+        print(f"the budget ended the larger search: {error}")
+        return None
+
+
+def _measured(module: Any) -> float:
+    """Return the score on validation that MIPROv2 notes at the program it returns."""
+    return float(getattr(module, "score", 0.0))
 
 
 def propose(bench: Bench, student: Any, size: Plan) -> Any:

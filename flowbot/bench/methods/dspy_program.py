@@ -15,7 +15,7 @@ from flowbot.task.task import ModelSpec
 from flowbot.workflow.fields import FieldType, Json, Misfit, is_list
 from flowbot.workflow.graph import Workflow
 from flowbot.workflow.prompt import spoken
-from flowbot.workflow.steps import Call, ToolStep
+from flowbot.workflow.steps import Call, Demo, ToolStep
 from flowbot.workflow.value import literal, reference
 
 UseTool = Callable[[str, Mapping[str, Json]], ToolReply]  # runs a tool of the workflow, from any thread
@@ -77,10 +77,23 @@ def predictor(call: Call, workflow: Workflow, names: Names, use: UseTool) -> Any
     for name, kind in call.gives.items():
         fields[names.of[f"{call.id}.{name}"]] = (python_type(kind), dspy.OutputField())
     signature = dspy.Signature(fields, spoken(call.prompt))
-    if not call.tools:
-        return dspy.ChainOfThought(signature)
-    tools = [tool(name, workflow, use) for name in call.tools]
-    return dspy.ReAct(signature, tools=tools, max_iters=call.max_tool_calls + 1)  # the last one is to finish
+    if call.tools:
+        tools = [tool(name, workflow, use) for name in call.tools]
+        made = dspy.ReAct(signature, tools=tools, max_iters=call.max_tool_calls + 1)  # the last one is to finish
+    else:
+        made = dspy.ChainOfThought(signature)
+    settings = {"temperature": call.temperature, "max_tokens": call.max_tokens}
+    for each in made.predictors():
+        each.config |= {name: value for name, value in settings.items() if value is not None}
+        each.demos = [_demo(demo, call, names) for demo in call.demos]
+    return made
+
+
+def _demo(demo: Demo, call: Call, names: Names) -> Any:
+    """Return a worked example of a call as DSPy has it."""
+    reads = {names.of[source]: value for source, value in demo.reads.items()}
+    gives = {names.of[f"{call.id}.{name}"]: value for name, value in demo.gives.items()}
+    return package("dspy").Example(**reads, **gives).with_inputs(*reads)
 
 
 def tool(name: str, workflow: Workflow, use: UseTool) -> Any:

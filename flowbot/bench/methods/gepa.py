@@ -10,13 +10,15 @@ from flowbot.bench.arena import Arena, Tuned
 from flowbot.bench.methods.induced import flow
 from flowbot.bench.methods.peer import REFUSED, SPARE, Peer, Run, client_of, feedback, package
 from flowbot.engine.trace import Trace
+from flowbot.search.operators.rewrite import held
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.workflow.document import write_workflow
 from flowbot.workflow.fields import as_text
-from flowbot.workflow.graph import Workflow, WorkflowError
+from flowbot.workflow.graph import Workflow
 
 USUAL = 150  # metric calls where no budget bounds them: the figure of the package's own first example
+FEW = 5  # times validation at least: the start alone takes it once
 Candidate = Mapping[str, str]  # instructions by step id
 
 
@@ -39,8 +41,8 @@ class Adapter:
 
     def _runs(self, batch: Sequence[Example], candidate: Candidate) -> Sequence[Run]:
         try:
-            workflow = self.peer.arena.start.with_prompts(candidate)
-        except WorkflowError as error:  # an empty instruction, or one that is too long
+            workflow = prompted(self.peer.arena.start, candidate)
+        except ValueError as error:  # an empty instruction, one that is too long, or a changed frozen block
             return [(None, Score(0.0, str(error))) for _ in batch]
         return self.peer.wait(self.peer.runs(workflow, batch))
 
@@ -115,8 +117,13 @@ class Gepa:
         """Evolve the prompts until the budget is spent, and return the best on validation."""
         peer = Peer.of(arena)
         best = await peer.away(lambda: _evolved(peer))
-        workflow = arena.start.with_prompts(best)
+        workflow = prompted(arena.start, best)
         return Tuned(flow(workflow, arena), write_workflow(workflow), note="budget: reached" if peer.reached else "")
+
+
+def prompted(start: Workflow, candidate: Candidate) -> Workflow:
+    """Return the start with a candidate's instructions, its frozen blocks put back; raise ValueError for a bad one."""
+    return start.with_prompts({name: held(start.prompts[name], text) for name, text in candidate.items()})
 
 
 def _seed(start: Workflow) -> dict[str, str]:
@@ -134,7 +141,7 @@ def _evolved(peer: Peer) -> Candidate:
             valset=list(arena.val),
             adapter=Adapter(peer),
             reflection_lm=Reflection(peer, client),
-            max_metric_calls=USUAL if limit is None else SPARE * limit,
+            max_metric_calls=max(USUAL, FEW * len(arena.val)) if limit is None else SPARE * limit,
             stop_callbacks=peer.ended,
             cache_evaluation=True,
             raise_on_exception=False,

@@ -19,13 +19,14 @@ from flowbot.bench.flow import Room, Scorer
 from flowbot.engine.forward import forward
 from flowbot.engine.ports import EndpointError
 from flowbot.engine.trace import Trace
-from flowbot.money import Usage
+from flowbot.money import Budget, Usage
 from flowbot.store.session import RunSession
 from flowbot.task.data import Example
 from flowbot.task.metrics import Score
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.fields import Json, Misfit, as_text
 from flowbot.workflow.graph import Workflow
+from flowbot.workflow.prompt import frozen_blocks
 
 T = TypeVar("T")
 REACHED = "budget_reached"  # the meter's code, and a part of what it says to people
@@ -36,6 +37,7 @@ RESENDS = 8  # of a request that OpenAI's client sends again; it heeds the meter
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds before a request that came at a busy time is sent again
 REFUSED = (400, 413, 422)  # statuses that are about one request: the others will be answered
 Run = tuple[Trace | None, Score]
+Bounds = tuple[float | None, float | None, float | None, float | None]  # calls, tokens, US dollars, seconds
 STEPPED = ("call", "tool")  # the kinds of step that a program of calls in order can express
 
 
@@ -73,7 +75,14 @@ def unstepped(workflow: Workflow, name: str) -> str:
     """Say why a workflow is no plain program of calls and tool steps; empty where it is one."""
     if blocks := sorted({step.kind for step in workflow.steps if step.kind not in STEPPED}):
         return f"{name} has no form for steps of the kind {', '.join(blocks)}"
-    return f"{name} cannot hold a step still (frozen)" if workflow.frozen_ids else ""
+    if workflow.frozen_ids:
+        return f"{name} cannot hold a step still (frozen)"
+    for call in workflow.calls:
+        if frozen_blocks(call.prompt):
+            return f"{name} cannot hold a part of a prompt still (frozen, in '{call.id}')"
+        if call.model not in (None, workflow.model):
+            return f"{name} asks one model, and '{call.id}' names another"
+    return ""
 
 
 def room_of(arena: Arena) -> Room:
@@ -199,17 +208,21 @@ class Peer:
         None where nothing bounds them. The budget pays for proposals too: the figure is an upper bound.
         """
         examples = self.arena.val[:PROBES]
-        before = self.wait(_asked(self.arena))
+        before = self._used()
         with contextlib.suppress(Wall):
             for example in examples:
                 run(example)
-        return affordable(self.arena, before, self.wait(_asked(self.arena)), len(examples))
+        return affordable(self.arena.budget, before, self._used(), len(examples))
 
     def share(self) -> float | None:
         """Return how much of the budget is spent, as a share of the bound that is nearest; None without a bound."""
-        used, budget = self.wait(_asked(self.arena)), self.arena.budget
-        bounds = ((budget.calls, used.calls), (budget.tokens, used.tokens), (budget.usd, used.usd))
+        bounds = zip(_bounds(self.arena.budget), self._used(), strict=True)
         return max((gone / allowed for allowed, gone in bounds if allowed and gone is not None), default=None)
+
+    def _used(self) -> Bounds:
+        """Return what is spent by now of each kind of bound. Time is as if runs came one by one."""
+        used = self.wait(_asked(self.arena))
+        return used.calls, used.tokens, used.usd, time.monotonic() - self.began
 
     def sample(self, examples: Sequence[Example], size: int) -> list[Example]:
         """Return a sample of examples in their order, drawn by the seed; all where there are no more."""
@@ -223,20 +236,18 @@ async def _asked(arena: Arena) -> Usage:
     return await arena.spent()
 
 
-def affordable(arena: Arena, before: Usage, after: Usage, runs: int) -> int | None:
+def affordable(budget: Budget, before: Bounds, after: Bounds, runs: int) -> int | None:
     """Return how many runs the rest of the budget pays for, where `runs` of them took it from `before` to `after`."""
-    budget = arena.budget
-    bounds = (
-        (budget.calls, before.calls, after.calls),
-        (budget.tokens, before.tokens, after.tokens),
-        (budget.usd, before.usd, after.usd),
-    )
     found = [
         int((allowed - now) * runs / (now - then))
-        for allowed, then, now in bounds
+        for allowed, then, now in zip(_bounds(budget), before, after, strict=True)
         if allowed is not None and then is not None and now is not None and now > then
     ]
     return max(0, min(found)) if found else None
+
+
+def _bounds(budget: Budget) -> Bounds:
+    return budget.calls, budget.tokens, budget.usd, budget.seconds
 
 
 def expected(example: Example) -> str:

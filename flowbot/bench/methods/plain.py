@@ -51,7 +51,8 @@ class Vote:
         if n < 2:
             return Tuned(flow(one, arena), write_workflow(one), note=f"one sample costs as much as {LIKE}")
         voted = apply(one, [WrapVote(step=one.output.partition(".")[0], n=n)])
-        return Tuned(flow(voted, arena), write_workflow(voted), note=f"{n} samples")
+        call = f"the call that {ALONE} found" if single else "the direct call"
+        return Tuned(flow(voted, arena), write_workflow(voted), note=f"{n} samples of {call}")
 
 
 METHODS = {"start": Start(), "vote": Vote()}

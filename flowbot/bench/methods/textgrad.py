@@ -44,6 +44,8 @@ class Compiled:
     def _solved(self, graph: Graph, example: Example) -> Solved:
         try:
             ran = graph.run(example)
+        except EndpointError:  # of a call with tools
+            raise
         except package("openai").OpenAIError as error:
             raise EndpointError(str(error)) from error
         except Exception as error:  # whatever a model says, and whatever the package makes of it
@@ -153,7 +155,9 @@ class Textgrad:
 
     def cannot(self, arena: Arena) -> str:
         """Say which steps a graph of TextGrad cannot express."""
-        return unstepped(arena.start, "a TextGrad graph")
+        shown = next((call.id for call in arena.start.calls if call.demos), "")
+        lacking = f"a TextGrad graph has no form for the worked examples in '{shown}'" if shown else ""
+        return unstepped(arena.start, "a TextGrad graph") or lacking
 
     async def tune(self, arena: Arena) -> Tuned:
         """Take steps until the budget is spent, and return the prompts that validation kept."""

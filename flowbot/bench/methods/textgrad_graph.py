@@ -48,6 +48,7 @@ class Graph:
     given: Mapping[str, str] = field(default_factory=dict[str, str])
     peer: Peer | None = None
     prompts: dict[str, Any] = field(default_factory=dict[str, Any])
+    engines: dict[str, Any] = field(default_factory=dict[str, Any])  # of calls, by step
 
     @property
     def workflow(self) -> Workflow:
@@ -81,16 +82,23 @@ class Graph:
         return engine(client_of(self.url, spec), self.peer.arena.meta, self.peer, spec.max_tokens)
 
     @cached_property
-    def asked(self) -> Any:
-        """The engine of the task model."""
-        spec = self.room.task.models.task
-        return engine(client_of(self.url, spec), self.model, self.peer, spec.max_tokens)
+    def client(self) -> Any:
+        """The client of the task model."""
+        return client_of(self.url, self.room.task.models.task)
+
+    def asked(self, step: Call) -> Any:
+        """Return the engine of the task model for a call, with the call's own settings."""
+        if step.id not in self.engines:
+            bound = step.max_tokens or self.room.task.models.task.max_tokens
+            self.engines[step.id] = engine(self.client, self.model, self.peer, bound, step.temperature)
+        return self.engines[step.id]
 
     def close(self) -> None:
         """Close the connections."""
-        for name in ("critic", "asked"):
-            if name in vars(self):
-                vars(self)[name].client.close()
+        if "critic" in vars(self):
+            self.critic.client.close()
+        if "client" in vars(self):
+            self.client.close()
 
     def run(self, example: Example) -> Ran:
         """Run the workflow on one example, from a thread."""
@@ -134,7 +142,7 @@ class Graph:
         """Return the reply of a call as a node, downstream of its prompt and of what it reads."""
         tg, ops = package("textgrad"), package("textgrad.autograd.llm_ops")
         prompt = self.prompts[step.id]
-        mine = Tooled(self, step).engine if step.tools else self.asked
+        mine = Tooled(self, step).engine if step.tools else self.asked(step)
         shape = "" if ask.plain or step.tools else f"\n\n{form(step.gives)}"
         if not any(node.requires_grad for node in read.values()):
             text = sectioned(ask.sections) + shape
@@ -190,15 +198,17 @@ class Failed(Exception):
         super().__init__(reason)
 
 
-def engine(client: Any, name: str, peer: Peer | None, bound: int | None) -> Any:
+def engine(client: Any, name: str, peer: Peer | None, bound: int | None, warmth: float | None = None) -> Any:
     """Return TextGrad's engine of OpenAI's wire for a client, at its sampling settings; its cache is in memory.
 
-    `bound` is what the task has for the length of the model's replies, else the package's own (2000 tokens) holds.
+    `bound` is what the task has for the length of the model's replies, else the package's own (2000 tokens) holds, and
+    `warmth` a call's own temperature, else the package's own (0).
 
     Its own retries go on whatever an error says; here the client's do, which heed the meter.
     """
     known = package("textgrad.engine.openai").ChatOpenAI
     broken = package("openai").OpenAIError
+    own = {name: value for name, value in (("max_tokens", bound), ("temperature", warmth)) if value is not None}
 
     class Engine(known):
         """The package's own, for any base URL."""
@@ -210,8 +220,7 @@ def engine(client: Any, name: str, peer: Peer | None, bound: int | None) -> Any:
         def generate(self, content: Any, system_prompt: str | None = None, **settings: Any) -> str:
             if peer is not None:
                 peer.check()
-            if bound:
-                settings = {"max_tokens": bound, **settings}
+            settings = own | settings
             try:
                 return self._generate_from_single_prompt(content, system_prompt=system_prompt, **settings) or ""
             except broken as error:

@@ -25,7 +25,7 @@ BUDGET_REACHED = 3
 @click.option("--recipe", help="Search strategy.")
 @click.option("--prefer", type=click.Choice(["score", "balanced", "cheap"]), help="What the result is chosen by.")
 @model_options
-@click.option("--meta-model", metavar="PROVIDER:NAME", help="Model that writes gradients and updates.")
+@click.option("--meta-model", metavar="PROVIDER:NAME", help="Model that reads failures and writes edits.")
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="Money at most, over all calls.")
 @click.option("--budget-calls", type=click.IntRange(1), help="Calls at most.")
 @click.option("--budget-tokens", type=click.IntRange(1), help="Tokens at most.")

@@ -9,6 +9,8 @@ import click
 
 from flowbot.faces.cli.shared import FOLDER
 
+STARTER = "qwen2.5-coder-0.5b"  # the model that the starter's task names
+
 
 @click.command("init")
 @click.argument("folder", type=FOLDER)
@@ -24,4 +26,5 @@ def command(folder: Path) -> None:
         if item.name.endswith((".yaml", ".jsonl", ".md")):
             write_text(folder / item.name, item.read_text(encoding="utf-8"))
             click.echo(f"wrote {folder / item.name}")
-    click.echo(f"\nNext: flowbot estimate {folder / 'task.yaml'}\n      flowbot induce {folder / 'task.yaml'}")
+    steps = (f"models pull {STARTER}", f"estimate {folder / 'task.yaml'}", f"induce {folder / 'task.yaml'}")
+    click.echo("\nNext: " + "\n      ".join(f"flowbot {step}" for step in steps))

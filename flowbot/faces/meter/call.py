@@ -38,7 +38,8 @@ class UpstreamError(Exception):
 class Call:
     """One call: its path behind the base URL, its body as bytes and read, and the client's headers.
 
-    `repeat` counts the equal calls of the same label before it: where answers are sampled they must not be one.
+    `repeat` counts the equal calls of the same label before it: where answers are sampled they must not be one. They
+    are drawn from the sequence `draws`.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Call:
     plain: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     repeat: int = 0
+    draws: str = ""
 
     @property
     def model(self) -> str:
@@ -78,11 +80,11 @@ class Call:
         return replace(usage, estimated=usage.estimated or not given)
 
     def key(self, upstream: str) -> str:
-        """Return the cache's key: a hash of the upstream, path and body without `user`, and of the repeat."""
+        """Return the cache's key: a hash of the upstream, path and body without `user`, and of which draw it is."""
         plain = {name: value for name, value in self.plain.items() if name != "user"}
         if plain.get("temperature") == 0:
             return _hash([upstream, self.path, plain])
-        return _hash([upstream, self.path, plain, self.repeat])
+        return _hash([upstream, self.path, plain, self.repeat, *([self.draws] if self.draws else [])])
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Answer:
 
 class Upstream(Protocol):
     """What stands behind a meter. `name` tells upstreams apart, without secrets; one that `samples` itself is told
-    which repeat of equal calls this is."""
+    which repeat of equal calls this is, and in which sequence."""
 
     @property
     def name(self) -> str: ...

@@ -107,7 +107,7 @@ def draws_of(call: Call) -> list[Request]:
             schema_name=name,
             temperature=1.0 if warmth is None else float(warmth),
             max_tokens=bound,
-            draw=f"{call.repeat if seed is None else f'seed {seed}'}/{at}",
+            draw=f"{call.draws}{call.repeat if seed is None else f'seed {seed}'}/{at}",
             tools=tools,
             may_call=may_call,
         )

@@ -42,15 +42,20 @@ class Meter:
         self._accounts: dict[str, Account] = {}
         self._bounds: dict[str, Budget] = {}
         self._repeats: dict[tuple[str, str], int] = {}
+        self._draws: dict[str, str] = {}
 
     @property
     def labels(self) -> list[str]:
         """The labels seen, in order of their first call."""
         return list(self._accounts)
 
-    def bound(self, label: str, budget: Budget) -> None:
-        """Give a label a wall of its own; `Budget()` is none. What it spent stays spent."""
-        self._bounds[label] = budget
+    def bound(self, label: str, budget: Budget, draws: str = "") -> None:
+        """Give a label a wall of its own; `Budget()` is none. What it spent stays spent.
+
+        `draws` names the sequence that sampled answers come from: labels of one sequence get the same answers to the
+        same calls, labels of different ones get answers that are independent.
+        """
+        self._bounds[label], self._draws[label] = budget, draws
         account = self._accounts.get(label)
         if account is None:
             return
@@ -67,6 +72,11 @@ class Meter:
         """Return what a label came to so far; nothing for one that was not seen."""
         account = self._accounts.get(label)
         return account.tally if account else Tally()
+
+    def in_flight(self, label: str) -> int:
+        """Return how many calls of a label are under way."""
+        account = self._accounts.get(label)
+        return account.wall.purse.reserved.calls if account else 0
 
     @property
     def total(self) -> Tally:
@@ -90,7 +100,7 @@ class Meter:
         place = (label, call.key(""))
         repeat = self._repeats.get(place, 0)
         self._repeats[place] = repeat + 1
-        return replace(call, repeat=repeat)
+        return replace(call, repeat=repeat, draws=self._draws.get(label, ""))
 
     def price(self, model: str) -> Price | None:
         """Return the price of a model, None where nobody knows it."""
