@@ -63,7 +63,7 @@ class Result:
 
     @property
     def measured(self) -> Comparison | None:
-        """The comparison that tells most: on the test, else of the confirmation, else on validation (None: without any)."""
+        """The comparison that tells most: on the test, else the confirmation, else on validation; None without any."""
         return next((self.tables[name] for name in ("test", "confirm", "val") if name in self.tables), None)
 
 
