@@ -291,6 +291,34 @@ def test_run_on_rows_keeps_their_order_and_says_which_failed(files: Path, capsys
         assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == written
 
 
+def test_run_goes_on_with_the_rows_that_are_left(files: Path, capsys: Out) -> None:
+    def failing(body: Body, index: int) -> Answer:
+        lost = "item 3" in body["messages"][-1]["content"]
+        return Answer.error(401, "no such key") if lost else World().script(body, index)
+
+    Path("rows.jsonl").write_text("\n".join(json.dumps({"q": f"item {n}"}) for n in range(5)))
+    command = ["run", "flow.yaml", "--inputs", "rows.jsonl", "--output", "out.jsonl", "--concurrency", "1"]
+    with serving(failing) as server:
+        assert code_of([*command, "--base-url", server.url]) == 4
+    told = "3 of 5 rows are in out.jsonl; the same command with --resume goes on there"
+    assert told in capsys.readouterr().err
+    with Path("out.jsonl").open("a") as file:
+        file.write('{"id": "4", "a"')  # cut while it was written
+    with serving(World().script) as server:
+        assert code_of([*command, "--resume", "--base-url", server.url]) == 0
+        assert len(server.requests) == 2
+        assert code_of([*command, "--resume", "--base-url", server.url]) == 0
+        assert len(server.requests) == 2
+    assert [json.loads(line)["id"] for line in Path("out.jsonl").read_text().splitlines()] == ["1", "2", "3", "4", "5"]
+    capsys.readouterr()
+    Path("out.jsonl").write_text("kept\n")
+    assert code_of([*command, "--resume"]) == 2
+    assert capsys.readouterr().err == "flowbot: out.jsonl: this is no output of `flowbot run`\n  name another file\n"
+    assert Path("out.jsonl").read_text() == "kept\n"
+    assert code_of(["run", "flow.yaml", "--inputs", "rows.jsonl", "--resume"]) == 2
+    assert "--resume: there is nothing to go on with" in capsys.readouterr().err
+
+
 def test_run_reads_csv(files: Path, server: Server, capsys: Out) -> None:
     with Path("rows.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["q", "note"], ["item 0", "x"], ['item 1, "or" so', "y"]])

@@ -27,6 +27,7 @@ class View:
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="One input; repeat for each.")
 @click.option("--inputs", "rows", type=FILE, help="JSONL or CSV: one set of inputs a row.")
 @click.option("--output", type=FILE, help="Where the output goes; of rows, as JSONL [default: standard output].")
+@click.option("--resume", is_flag=True, help="Go on with --output: rows whose ids stand in it are not run again.")
 @click.option("--task", type=FILE, help="Task file with settings for the models that the workflow names.")
 @click.option(
     "--trust", is_flag=True, help="Let the workflow's tools import modules, start MCP servers and read any corpus."
@@ -57,13 +58,15 @@ def command(workflow: Path, inputs: tuple[str, ...], rows: Path | None, output: 
         raise InputError(f"give either {wants} or --inputs FILE", workflow.name)
     if rows is not None and output is not None and output.resolve() == rows.resolve():
         raise InputError("the output would write over the inputs", "--output", "name another file")
+    if how["resume"] and (rows is None or output is None):
+        raise InputError("there is nothing to go on with", "--resume", "give --inputs FILE and --output FILE too")
     models = load_task(how["task"])[0].models.specs if how["task"] else ()
     view = View(how["trace"], how["as_json"])
-    trust, unsafe = how["trust"], how["unsafe_code"]
+    trust, unsafe, resume = how["trust"], how["unsafe_code"], how["resume"]
     toolbox = open_toolbox(workflow.resolve().parent, lambda spec: trust, unsafe_code=unsafe)
     how = {"base_url": how["base_url"], "concurrency": how["concurrency"] or 16, "models": models, "toolbox": toolbox}
     if rows is not None:
-        return start_loop(_many(made, rows, output, view, how))
+        return start_loop(_many(made, rows, output, view, how, resume))
     return start_loop(_one(made, _pairs(inputs), output, view, how))
 
 
@@ -130,19 +133,28 @@ def _typed(workflow: Any, name: str, value: str) -> Any:
     return value
 
 
-async def _many(workflow: Any, rows: Path, output: Path | None, view: View, how: dict[str, Any]) -> int:
+async def _many(workflow: Any, rows: Path, output: Path | None, view: View, how: dict[str, Any], resume: bool) -> int:
     from flowbot.faces.api import atraces
 
     read = _examples(workflow, rows)
-    failed = 0
-    with _opened(output) as out:
-        traces: Any = atraces(workflow, [each for each in read.values() if not isinstance(each, str)], **how)
-        async with contextlib.aclosing(traces):
-            for (_, row_id), each in read.items():
-                trace = None if isinstance(each, str) else await anext(traces)
-                result = {"id": row_id, "error": each} if trace is None else _plain(trace, view, row_id)
-                failed += trace is None or bool(trace.error)
-                out.write(json.dumps(result, ensure_ascii=False) + "\n")
+    there = _ids(output) if resume and output is not None else frozenset[str]()
+    left = {key: each for key, each in read.items() if key[1] not in there}
+    failed, done = 0, len(read) - len(left)
+    with _opened(output, "a" if there else "w") as out:
+        traces: Any = atraces(workflow, [each for each in left.values() if not isinstance(each, str)], **how)
+        try:
+            async with contextlib.aclosing(traces):
+                for (_, row_id), each in left.items():
+                    trace = None if isinstance(each, str) else await anext(traces)
+                    result = {"id": row_id, "error": each} if trace is None else _plain(trace, view, row_id)
+                    failed += trace is None or bool(trace.error)
+                    out.write(json.dumps(result, ensure_ascii=False) + "\n")
+                    done += 1
+        except BaseException:
+            if output:
+                told = f"{done} of {len(read)} rows are in {output}; the same command with --resume goes on there"
+                click.echo(told, err=True)
+            raise
     if output:
         click.echo(f"{len(read)} rows, {failed} failed, written to {output}", err=True)
     return 1 if failed else 0
@@ -168,12 +180,31 @@ def _examples(workflow: Any, rows: Path) -> dict[tuple[int, str], Any]:
     return read
 
 
-def _opened(output: Path | None) -> Any:
-    """Return where results are written as a context; raise `InputError` where that cannot be opened."""
+def _ids(output: Path) -> frozenset[str]:
+    """Return the ids of the rows in an output, and take out a last line that was not written to its end.
+
+    Raises `InputError` for a file that no run wrote.
+    """
+    from flowbot.errors import InputError
+    from flowbot.store.files import read_text, write_text
+
+    if not output.is_file():
+        return frozenset()
+    lines = read_text(output, "output").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        write_text(output, "".join(lines := lines[:-1]))
+    try:
+        return frozenset(str(json.loads(line)["id"]) for line in lines)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InputError("this is no output of `flowbot run`", str(output), "name another file") from None
+
+
+def _opened(output: Path | None, mode: str = "w") -> Any:
+    """Return where results are written, line by line, as a context; raise `InputError` where that cannot be opened."""
     from flowbot.errors import InputError
 
     try:
-        return _Standard() if output is None else output.open("w", encoding="utf-8")
+        return _Standard() if output is None else output.open(mode, encoding="utf-8", buffering=1)
     except OSError as error:
         raise InputError(f"cannot write the file: {error.strerror}", str(output)) from None
 
