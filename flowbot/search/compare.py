@@ -21,6 +21,7 @@ BLOCK = 1_000_000  # items drawn at once, so that memory stays flat
 Z = 1.959964  # of a normal's 95 %
 TINY = 1e-12  # differences below it are rounding
 LEAST = 5  # items that the parent fails, and as many that it passes, in a race's first rung
+FEW = 12  # items below which a race has no rung before the last
 LEVELS = ((10, 0.9), (40, 0.95))  # up to so many children tested, this P(gain > 0) accepts one
 LAST_LEVEL = 0.98  # beyond
 
@@ -167,7 +168,7 @@ def rungs(scores: Mapping[str, float], sizes: Sequence[int], seed: int | str) ->
     deck = sorted(scores)
     random.Random(f"{seed}|rungs").shuffle(deck)
     passed = dict(zip(scores, passes(list(scores.values())), strict=True))
-    steps = sorted({size for size in sizes if 0 < size <= len(deck) / 2})
+    steps = before_last(sizes, len(deck))
     if steps:
         least = min(LEAST, steps[0] // 2)
         held = [each for kind in (False, True) for each in [each for each in deck if passed[each] is kind][:least]]
@@ -175,6 +176,12 @@ def rungs(scores: Mapping[str, float], sizes: Sequence[int], seed: int | str) ->
         first = {*held, *rest[: steps[0] - len(held)]}
         deck.sort(key=lambda each: each not in first)
     return [deck[:size] for size in (*steps, len(deck))]
+
+
+def before_last(sizes: Sequence[int], count: int) -> list[int]:
+    """Return the sizes of a race's rungs before the last, on so many items: those up to their half, else a third."""
+    steps = sorted({size for size in sizes if 0 < size <= count / 2})
+    return steps or [count // 3] * (bool(sizes) and count >= FEW)
 
 
 def chance(p: float) -> str:

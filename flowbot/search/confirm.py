@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
@@ -19,46 +19,72 @@ from flowbot.workflow.graph import Workflow
 
 SHARE = 1 / 3  # of train and val, each
 PART = 0.2  # of the budget, for confirmation
-PROBE, SHORTEST = 12, 24  # items of validation that are looked at first, and that are kept whatever the budget
+PROBE, SHORTEST = 12, 24  # items of validation: looked at first and always kept; kept where a fifth of the budget pays
 GROWTH, ROW = 1.5, 0.12  # a workflow comes to cost so many times the start; a row may take this part of the budget
-LEAST, FEWEST = 20, 8  # examples that are kept whatever the budget, and with which the last word may be spoken
+LEAST, FEWEST = 20, 8  # examples that the budget must pay for, or none is kept; with which the last word may be spoken
 
 
-def hold_back(lab: Lab, settings: RaceSettings) -> tuple[Example, ...]:
-    """Take a third of train and of val, at most so many examples, out of the lab by its seed; none of a small task."""
+def hold_back(lab: Lab, settings: RaceSettings) -> dict[str, tuple[Example, ...]]:
+    """Take a third of train and of val, at most so many examples, out of the lab by its seed; none of a small task.
+
+    Return them by split.
+    """
     total = len(lab.train) + len(lab.val)
     if total < settings.confirm_least or not settings.confirm_items:
-        return ()
+        return {}
     share = min(SHARE, settings.confirm_items / total)
-    held: list[Example] = []
+    held: dict[str, tuple[Example, ...]] = {}
     for split in ("train", "val"):
         examples: tuple[Example, ...] = getattr(lab, split)
         count = round(share * len(examples))
         taken = set(random.Random(f"{lab.seed}|confirm|{split}").sample(range(len(examples)), count))
-        held += [each for place, each in enumerate(examples) if place in taken]
+        held[split] = tuple(each for place, each in enumerate(examples) if place in taken)
         setattr(lab, split, tuple(each for place, each in enumerate(examples) if place not in taken))
-    random.Random(f"{lab.seed}|confirm").shuffle(held)
-    return tuple(held)
+    return held
+
+
+def shuffled(lab: Lab, held: Mapping[str, Sequence[Example]]) -> tuple[Example, ...]:
+    """Return the examples held back in the order in which they are used."""
+    deck = [each for examples in held.values() for each in examples]
+    random.Random(f"{lab.seed}|confirm").shuffle(deck)
+    return tuple(deck)
+
+
+async def probe(lab: Lab) -> None:
+    """Run the start on a few items of validation, to know what a run costs."""
+    few = lab.val[:PROBE]
+    lab.admit(lab.runs(len(few), lab.start), f"the start on {len(few)} items")
+    await lab.mark(lab.start, few, "val")
 
 
 async def shorten(lab: Lab) -> None:
-    """Leave out of validation what a small budget cannot pay for again and again, once it is known what a run costs."""
-    probe = lab.val[:PROBE]
-    lab.admit(lab.runs(len(probe), lab.start), f"the start on {len(probe)} items")
-    await lab.mark(lab.start, probe, "val")
+    """Leave out of validation what a small budget cannot pay for again and again.
+
+    At least 24 items stay where a fifth of the budget pays for the start on them, else at least 12.
+    """
     count = len(lab.val)
     while count > SHORTEST and not lab.affords(lab.usage_of(lab.start, round(GROWTH * count)), ROW, spent=False):
         count = max(SHORTEST, count * 9 // 10)
+    while count > PROBE and not lab.affords(lab.usage_of(lab.start, count), PART, spent=False):
+        count = max(PROBE, count * 9 // 10)
     plan = await lab.plan("validation", examples=count)
     lab.val = lab.val[: plan["examples"]]
 
 
 async def size_up(lab: Lab, memory: Memory) -> None:
-    """Keep as many of the examples held back as a fifth of the budget pays for, once it is known what a run costs."""
+    """Keep as many of the examples held back as a fifth of the budget pays for, once it is known what a run costs.
+
+    Where those are too few to confirm anything, all go back: the search has more use for them, and for the calls.
+    """
     count = len(memory.confirm)
     while count > LEAST and not lab.affords(lab.usage_of(lab.start, 2 * count), PART, spent=False):
         count = max(LEAST, count * 9 // 10)
+    if not lab.affords(lab.usage_of(lab.start, 2 * count), PART, spent=False):
+        count = 0
     plan = await lab.plan("confirmation", examples=count)
+    if not plan["examples"]:
+        lab.train += tuple(memory.held.get("train", ()))
+        lab.val += tuple(memory.held.get("val", ()))
     memory.confirm = memory.confirm[: plan["examples"]]
     lab.kept_runs = len(memory.confirm)
 
@@ -85,7 +111,7 @@ class Confirmed:
                 lab, start, Outcome("start", "nothing was found that beats the start", tested=memory.tested)
             )
         elif not memory.confirm:
-            few = "there are too few examples to keep some for confirmation"
+            few = "there are too few examples, or calls, to keep some for confirmation"
             none = "no examples were to be kept for confirmation"
             why = f"{few if memory.settings.confirm_items else none}: the gain is that of validation"
             outcome = Outcome("unconfirmed", why, finalist.candidate, lab.compared(start, finalist), memory.tested)

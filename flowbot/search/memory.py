@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
@@ -124,6 +124,8 @@ class Memory:
     restarting: bool = False
     planted: bool = False
     found: Findings | None = None
+    held: Mapping[str, Sequence[Example]] = field(default_factory=dict[str, "Sequence[Example]"])
+    lean: bool = False
     repeats: dict[str, int] = field(default_factory=dict[str, int])
     _pool: Pool | None = None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flowbot.search.confirm import Confirmed, hold_back
+from flowbot.search.compare import before_last
+from flowbot.search.confirm import Confirmed, hold_back, shuffled
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.operators import OPERATORS
@@ -20,7 +21,8 @@ EXHAUSTED = 3  # attempts for a cluster that came to nothing
 
 def race(lab: Lab, settings: RaceSettings) -> Policies:
     """Return the recipe's policies; the examples for confirmation leave the lab here."""
-    memory = Memory(settings, hold_back(lab, settings))
+    held = hold_back(lab, settings)
+    memory = Memory(settings, shuffled(lab, held), held=held)
     lab.kept_runs = len(memory.confirm)
     return Policies(Raced(memory), Stops(memory), Parents(memory), Drawn(memory), Rungs(memory), Confirmed(memory))
 
@@ -95,7 +97,7 @@ def race_calls(settings: RaceSettings, train: int, val: int, calls: int, later: 
     seeds = settings.seeds - 1 if settings.structure else 0
     runs = val + seeds * 2 + (seeds * min(first, val) + min(SURVIVE[0], seeds) * min(second, val)) * high
     runs += min(SURVIVE[1], seeds) * val * high
-    rung = min((size for size in settings.rungs if size <= val / 2), default=val)
+    rung = min(before_last(settings.rungs, val), default=val)
     raced = settings.slate * (rung + (val - rung) / (2 if high else 5))
     runs += rounds * (min(settings.traces, train) + raced) + 2 * held
     read = settings.credit == "verdicts"

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import compare, needed
-from flowbot.search.confirm import shorten, size_up
+from flowbot.search.confirm import probe, shorten, size_up
+from flowbot.search.findings import Findings
 from flowbot.search.lab import Candidate, Lab, added
 from flowbot.search.memory import Memory
+from flowbot.search.operators import OPERATORS
 from flowbot.search.pool import Pool
 from flowbot.search.shapes import free_sketch, shapes
 from flowbot.search.thrift import saves
 from flowbot.workflow.requests import requests
 
+TOLD = ("demos", "output_type")  # operators that need nothing but train
 SMOKE = 2  # items that a seed must get through
 SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
 FEW, DROP = 24, (0.25, 0.5)  # a seed below this P(gain > 0) on so few items, or on more, does not go on
@@ -39,11 +42,11 @@ class Raced:
         if number == 1:
             await self._start(lab)
         trap = memory.pool.start.mean < TRAP
-        if memory.planted or not (trap or memory.quiet):
-            return
-        memory.planted = True
-        others = await self._others(lab) if memory.settings.seeds > 1 else []
-        for seed in await self._race(lab, others):
+        others = await self._told(lab) if number == 1 else []
+        if not memory.planted and (trap or memory.quiet):
+            memory.planted = True
+            others += await self._others(lab)
+        for seed in await self._race(lab, others[: memory.settings.seeds - 1]):
             row, best = await lab.measure(seed), memory.pool.best
             comparison = lab.compared(best, row)
             better = comparison.p_gain >= (memory.settings.accept or needed(memory.tested + len(others)))
@@ -55,11 +58,26 @@ class Raced:
 
     async def _start(self, lab: Lab) -> None:
         start = await lab.enter(Candidate(lab.start))
+        await probe(lab)
+        await size_up(lab, self.memory)
         await shorten(lab)
         row = await lab.measure(start)
         await lab.keep(row, "the start")
         self.memory.pool = Pool(row, row, [row])
-        await size_up(lab, self.memory)
+
+    async def _told(self, lab: Lab) -> list[Candidate]:
+        """Return what train alone says of the start, worked examples in it and the type of its targets.
+
+        None where the budget reaches for as many iterations as one waits for something new: they try that and more.
+        """
+        settings = self.memory.settings
+        usual = settings.patience * (settings.traces + settings.slate * len(lab.val) // 2)
+        plan = await lab.plan("seeds of train", first=int(not lab.fits(lab.usage_of(lab.start, usual))))
+        if not plan["first"]:
+            return []
+        found = Findings(0, lab.start, demos=settings.demos, variants=1)
+        named = [OPERATORS[name] for name in TOLD if self.memory.uses(name)]
+        return [child for each in named for child in await each.propose(lab, found)]
 
     async def _others(self, lab: Lab) -> list[Candidate]:
         """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""
@@ -75,7 +93,7 @@ class Raced:
             if seed.id not in known:
                 known.add(seed.id)
                 found.append(seed)
-        return found[: self.memory.settings.seeds - 1]
+        return found
 
     async def _race(self, lab: Lab, others: Sequence[Candidate]) -> list[Candidate]:
         """Return the two seeds that do best beside the start; seeds and items shrink to a third of the budget."""

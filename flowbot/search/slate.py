@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from flowbot.engine.tasks import together
 from flowbot.search.findings import Findings, Operator
@@ -37,7 +38,7 @@ class Drawn:
         found = await Study(memory).findings(lab, parent, number)
         memory.found = found
         lists: list[Sequence[Candidate]] = []
-        for wanted in self._rounds(lab, found):
+        for wanted in self.rounds(lab, found):
             lab.admit({"proposal": sum(each.meta for each in wanted)}, f"iteration {number}: proposals")
             made = await together([each.propose(lab, found) for each in wanted])
             for each, children in zip(wanted, made, strict=True):
@@ -54,10 +55,12 @@ class Drawn:
         await lab.tell("slate", number=number, children=[[child.id, child.operator] for child in children])
         return children
 
-    def _rounds(self, lab: Lab, found: Findings) -> list[list[Operator]]:
+    def rounds(self, lab: Lab, found: Findings) -> list[list[Operator]]:
         """Return who proposes: a slate, then operators that cost nothing to ask, one by one, to fill it."""
         memory, settings = self.memory, self.memory.settings
         usable = [each for each in OPERATORS.values() if memory.uses(each.name, each.meta > 0, each.structural)]
+        if memory.lean:
+            usable = [each for each in usable if not each.meta]
         if memory.solved:
             usable = [each for each in usable if each.name in SAVING]
         first = [each for each in usable if each.name in FIRST and not memory.weights.rests(each.name)]
@@ -71,7 +74,8 @@ class Drawn:
         first = first if found.clusters else []
         count = max(1, settings.slate - len(first))
         free = [each for each in ranked[count:] if not each.meta]
-        return [[*first, *ranked[:count]], *([each] for each in free)]
+        slots = [each for pair in zip_longest(first, ranked[:count]) for each in pair if each is not None]
+        return [slots, *([each] for each in free)]  # by turns: where few can be raced, one of either kind is among them
 
 
 def _favoured(memory: Memory, found: Findings) -> dict[str, float]:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from flowbot.engine.tasks import together
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import layered, verdict
+from flowbot.money import Usage
+from flowbot.search.compare import before_last
 from flowbot.search.credit import blame, contrast, replays
 from flowbot.search.findings import HOPELESS, Findings
 from flowbot.search.lab import Candidate, Lab
@@ -17,6 +19,7 @@ from flowbot.task.data import Example
 from flowbot.workflow.requests import critiques
 
 DRAW = "train"
+PROPOSALS = 3  # of the meta model in an iteration, about
 SUSPECTS = 2  # steps whose blame is tested by replay
 
 
@@ -29,16 +32,13 @@ class Study:
     async def findings(self, lab: Lab, parent: Candidate, number: int) -> Findings:
         """Run the parent on this iteration's items and say what came out of it."""
         memory, settings = self.memory, self.memory.settings
-        items = self._items(lab, number)
-        known = memory.runs.get(parent.id, {})
-        left = [item for item in items if item.id not in known]
-        lab.admit(lab.runs(len(left), parent.workflow), f"iteration {number}: runs on train")
-        memory.keep_runs(await lab.run(parent.workflow, left, DRAW))
+        items = await self._read(lab, parent, number)
         traces = [memory.runs[parent.id][item.id] for item in items]
         failures = [trace for trace in traces if trace.points < 1.0]
         if parent.id == memory.pool.best.candidate.id:
             memory.taxonomy.passed([trace.example.id for trace in traces if trace.points >= 1.0])
-        if settings.credit != "none":
+        await self._save(lab, parent, failures, number)
+        if settings.credit != "none" and not memory.lean:
             await self._merge(lab, parent, failures, number)
         shares = await self._blame(lab, parent, traces, number)
         clusters = tuple(memory.taxonomy.open)
@@ -73,6 +73,29 @@ class Study:
             demos=settings.demos,
             variants=settings.variants,
         )
+
+    async def _read(self, lab: Lab, parent: Candidate, number: int) -> list[Example]:
+        """Run the parent on items of train, as many as leave enough for a race; return those with a run."""
+        items, known = self._items(lab, number), self.memory.runs.get(parent.id, {})
+        left = [item for item in items if item.id not in known]
+        count = len(left)
+        while count and not lab.fits(lab.wanted(lab.runs(count, parent.workflow)) + _race(lab, parent, self.memory)):
+            count -= 1
+        plan = await lab.plan(f"iteration {number}: train", examples=count)
+        left, gone = left[: plan["examples"]], {item.id for item in left[plan["examples"] :]}
+        if left:
+            lab.admit(lab.runs(len(left), parent.workflow), f"iteration {number}: runs on train")
+            self.memory.keep_runs(await lab.run(parent.workflow, left, DRAW))
+        return [item for item in items if item.id not in gone]
+
+    async def _save(self, lab: Lab, parent: Candidate, failures: Sequence[Trace], number: int) -> None:
+        """Do without the meta model in this iteration where no race could be paid for beside it."""
+        memory = self.memory
+        fresh = sum((parent.id, trace.example.id) not in memory.verdicts for trace in failures)
+        read = {"verdict": fresh, "taxonomy": -(-fresh // 8)} if memory.settings.credit == "verdicts" else {}
+        usage = lab.wanted({**read, "proposal": PROPOSALS}) + _race(lab, parent, memory)
+        plan = await lab.plan(f"iteration {number}: study", written=int(lab.fits(usage)))
+        memory.lean = not plan["written"]
 
     def _items(self, lab: Lab, number: int) -> list[Example]:
         """Draw the items: half from open clusters, largest first, the rest from those that no iteration has read."""
@@ -125,7 +148,7 @@ class Study:
             if step := self._contrasted(parent, trace):
                 shares[step] = shares.get(step, 0.0) + 1 / len(traces)
         tried: dict[str, tuple[int, int]] = {}
-        if memory.settings.replay and memory.settings.credit == "verdicts" and len(shares) > 1:
+        if memory.settings.replay and not memory.lean and memory.settings.credit == "verdicts" and len(shares) > 1:
             suspects = sorted(shares, key=lambda step: -shares[step])[:SUSPECTS]
             told = [
                 each for each in verdicts if each.should is not None and each.blame[:1] and each.blame[0] in suspects
@@ -146,6 +169,12 @@ class Study:
             if other is not None and row.candidate != parent and other.points >= 1.0:
                 return contrast(trace, other)
         return None
+
+
+def _race(lab: Lab, parent: Candidate, memory: Memory) -> Usage:
+    """Return what a race of two children takes, of which one runs on all of validation."""
+    first = min(before_last(memory.settings.rungs, len(lab.val)), default=len(lab.val))
+    return lab.usage_of(parent.workflow, first + len(lab.val))
 
 
 def _layers(parent: Candidate, failures: int) -> dict[str, int]:

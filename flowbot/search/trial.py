@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 from flowbot.engine.tasks import both, together
 from flowbot.money import Usage
-from flowbot.search.compare import Comparison, chance, flips, needed, p_loss_below, passes, pooled, rungs, stratified
+from flowbot.search.compare import (
+    Comparison,
+    before_last,
+    chance,
+    flips,
+    needed,
+    p_loss_below,
+    passes,
+    pooled,
+    rungs,
+    stratified,
+)
 from flowbot.search.findings import Attempt
 from flowbot.search.lab import Candidate, Lab, Row, added
 from flowbot.search.memory import Memory
@@ -63,7 +74,7 @@ class Rungs:
 
         Half of them run on all items. Where money is short the checks give way first.
         """
-        first = min((size for size in self.memory.settings.rungs if size <= len(lab.val) / 2), default=len(lab.val))
+        first = min(before_last(self.memory.settings.rungs, len(lab.val)), default=len(lab.val))
         rest = len(lab.val) - first
         for count in range(len(children), 0, -1):
             some = children[:count]
@@ -88,7 +99,7 @@ class Rungs:
         for place, ids in enumerate(dealt):
             items = [by_id[each] for each in ids]
             last = place == len(dealt) - 1
-            checks = alive if last and checked else []
+            checks = alive if last and checked and place else []  # none of a child that no rung has tried
             runs = [(each, len(lab.unknown(each.workflow, items, "val"))) for each in alive]
             runs += [(each, _checks(each, checked)) for each in checks]
             lab.admit(

@@ -15,9 +15,10 @@ from flowbot.search.lab import Candidate, Mark, Row
 from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.pool import Pool
 from flowbot.search.race import Stops, race_calls
+from flowbot.search.slate import FIRST, Drawn
 from flowbot.search.taxonomy import Taxonomy
 from flowbot.search.thrift import PROBE, SAMPLES, as_good
-from tests.labs import lab_of
+from tests.labs import found_in, lab_of
 from tests.planting import searched
 from tests.sessions import call, flow
 
@@ -34,6 +35,47 @@ def test_planted_faults_are_found_and_repaired(fault: str) -> None:
     assert comparison is not None
     assert comparison.new > comparison.old + 0.2
     assert comparison.low > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("calls", "kept"), [(300, 0), (900, 20)])
+def test_a_small_budget_keeps_nothing_for_a_confirmation_that_shows_little(calls: int, kept: int) -> None:
+    found = searched("lossy_type", sizes=(30, 30, 1), budget=Budget(calls=calls), iterations=1)
+    plans = {event["what"]: event for event in found.of("plan")}
+    assert plans["confirmation"]["examples"] == kept
+    assert len(found.lab.train) == 30 - kept // 2
+    assert found.found.outcome is not None
+    if kept == 0:
+        assert found.found.outcome.decision == "unconfirmed"
+        assert "too few examples, or calls," in found.found.outcome.why
+
+
+def test_a_study_that_leaves_no_room_for_a_race_is_left_out() -> None:
+    found = searched(sizes=(30, 30, 1), budget=Budget(calls=100), world={"garbage": 0.9})
+    assert not [request for request in found.requests if request.purpose in ("verdict", "taxonomy", "proposal")]
+    assert found.of("race")
+    assert found.ledger.total.calls <= 100
+
+
+@pytest.mark.slow
+def test_what_train_tells_for_nothing_comes_first_where_money_is_short() -> None:
+    def first(calls: int | None) -> list[str]:
+        budget = Budget(calls=calls) if calls else None
+        found = searched("blank", sizes=(30, 30, 1), budget=budget, iterations=1)
+        kinds = [event["kind"] for event in found.events]
+        begun = found.events[: kinds.index("iteration")]
+        return [event["operator"] for event in begun if event["kind"] == "candidate" and "operator" in event]
+
+    assert first(150) == ["demos"]
+    assert set(first(None)) == {"seed"}
+
+
+def test_written_and_drawn_operators_take_turns() -> None:
+    lab = lab_of(flow(call("say", "q")))
+    row = Row(Candidate(lab.start), "val", (0.0,) * 10, 1.0)
+    memory = Memory(RaceSettings(slate=6), (), _pool=Pool(row, row, [row]))
+    (first, *_) = Drawn(memory).rounds(lab, found_in(lab.start, blame=("say",), defects=("prompt",)))
+    assert [each.name in FIRST for each in first] == [True, False, True, False, True, False]
 
 
 @pytest.mark.slow
