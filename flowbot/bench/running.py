@@ -113,8 +113,11 @@ def _expected(name: str, each: Entry, settings: Settings, splits: Splits) -> tup
     task = method.of(task, budget, 0)
     found = estimate(read_problem(task, each.folder, splits, start=method.start(task, start)))
     low, high, bounds = found.total(found.low), found.total(found.high), budget
-    money = "price unknown" if high.usd is None else _between(low.usd or 0, high.usd, bounds.usd, ",.2f")
-    return _between(low.calls, high.calls, bounds.calls), _between(low.tokens, high.tokens, bounds.tokens), money
+    share = 1.0 if bounds.calls is None else min(1.0, bounds.calls / max(1, high.calls))  # of the calls, so of the rest
+    tokens, usd = round(share * high.tokens), None if high.usd is None else share * high.usd
+    money = "price unknown" if usd is None else _between(min(low.usd or 0, usd), usd, bounds.usd, ",.2f")
+    calls = _between(low.calls, high.calls, bounds.calls)
+    return calls, _between(min(low.tokens, tokens), tokens, bounds.tokens), money
 
 
 def _between(low: float, high: float, bound: float | None, form: str = ",") -> str:
