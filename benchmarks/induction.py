@@ -12,7 +12,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
 BLAMED = ("missing_instruction", "missing_hop", "wrong_tool", "lossy_type", "small_loop", "bad_seed")
 MIXED = ("missing_instruction", "lossy_type", "bad_seed", "blank", "nothing")
 DUEL = tuple(FAULTS)
+SCARCE = ("missing_instruction", "lossy_type", "bad_seed", "blank", "nothing")
+FEW_CALLS, FEW_ITEMS = (150, 300), 30
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,17 @@ class Size:
     blame: int
     garbage: int
     duel: int
+    scarce: int
     ablations: int
 
     @classmethod
     def of(cls, every: int) -> Size:
         """Return the same number for all."""
-        return cls(every, every, every, every, every, every)
+        return cls(*[every] * len(fields(cls)))
 
 
-SHORT = Size(faults=8, nothing=40, blame=15, garbage=4, duel=5, ablations=3)
-LONG = Size(faults=40, nothing=200, blame=200, garbage=40, duel=40, ablations=40)
+SHORT = Size(faults=8, nothing=40, blame=15, garbage=4, duel=5, scarce=5, ablations=3)
+LONG = Size(faults=40, nothing=200, blame=200, garbage=40, duel=40, scarce=40, ablations=40)
 
 
 def jobs(part: str, size: Size, only: str | None) -> list[Job]:
@@ -74,10 +77,17 @@ def jobs(part: str, size: Size, only: str | None) -> list[Job]:
             made += [Job(fault, seed, settings=ALONE, label=SKILLED) for seed in range(size.blame)]
         if part == "duel" and fault in (only, *DUEL):
             made += [
-                Job(fault, seed, recipe, usd=usd, label=f"{100 * usd:.0f}")
+                Job(fault, seed, recipe, usd=usd, label=f"{100 * usd:.0f} cents")
                 for usd in BUDGETS
                 for recipe in ("race", "paper")
                 for seed in range(size.duel)
+            ]
+        if part == "scarce" and fault in (only, *SCARCE):
+            made += [
+                Job(fault, seed, recipe, calls=calls, items=FEW_ITEMS, label=f"{calls} calls")
+                for calls in FEW_CALLS
+                for recipe in ("race", "paper")
+                for seed in range(size.scarce)
             ]
         if part == "ablations" and fault in (only, *MIXED):
             made += [
@@ -190,13 +200,13 @@ def of_blame(runs: Runs) -> str:
 
 def of_duel(runs: Runs) -> str:
     """Return the table of two recipes at one budget."""
-    head = ("fault", "cents", "recipe", "runs", "repaired %", "found", "calls to the repair", "calls", "spent")
+    head = ("fault", "bound", "recipe", "runs", "repaired %", "found", "calls to the repair", "calls", "spent")
     rows: list[Sequence[str]] = [head]
-    for (fault, cents, recipe), found in grouped(runs, "fault", "label", "recipe"):
+    for (fault, bound, recipe), found in grouped(runs, "fault", "label", "recipe"):
         rows.append(
             (
                 fault,
-                cents,
+                bound,
                 recipe,
                 str(len(found)),
                 rate(each["repaired"] for each in found),
@@ -233,6 +243,7 @@ PARTS: Mapping[str, tuple[str, Callable[[Runs], str]]] = {
     "blame": ("Who is blamed first", of_blame),
     "garbage": ("Faults, with a meta model of whose replies half are useless", of_faults),
     "duel": ("Two recipes with the same cents, at 0.40 and 1.60 dollars a million tokens", of_duel),
+    "scarce": (f"Two recipes with few calls, {FEW_ITEMS} examples of train and of validation", of_duel),
     "ablations": (f"What the parts of race are worth, over {', '.join(MIXED)}", of_ablations),
 }
 

@@ -27,7 +27,7 @@ from flowbot.workflow.graph import Workflow
 
 PRICE = Price(0.4, 1.6)  # dollars a million tokens: what a small hosted model costs
 FRESH = 400  # orders that no search has looked at, for the true score
-TRAIN, VAL = 90, 90  # a third of each is held back for confirmation
+ITEMS = 90  # of train, and of validation; a third of each is held back for confirmation
 GAINED = 0.95  # of what the ceiling is above the start: repaired
 SAME = 0.02  # points that a cheaper workflow may lose
 EMPTY: Mapping[str, Any] = {}
@@ -36,7 +36,8 @@ CHEAPER = 0.6  # of the start's calls: repaired, where the fault is one of cost
 
 @dataclass(frozen=True)
 class Job:
-    """One run: the world, the recipe with its settings, and a bound in dollars (None: none)."""
+    """One run: the world, the recipe with its settings, a bound in dollars or calls (None: none), and how many examples
+    train and validation have each."""
 
     fault: str
     seed: int
@@ -45,6 +46,8 @@ class Job:
     garbage: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     usd: float | None = None
+    calls: int | None = None
+    items: int = ITEMS
     label: str = ""
 
 
@@ -52,14 +55,14 @@ def run(job: Job) -> dict[str, Any]:
     """Run one induction and return what came of it, as plain data."""
     world = World(job.fault, job.seed, job.skill, job.garbage, price=PRICE)
     task = world.task(job.recipe, **job.settings)
-    problem = read_problem(task, Path(), splits_of(task, world.data(TRAIN, VAL, 1)).splits, start=world.start)
+    problem = read_problem(task, Path(), splits_of(task, world.data(job.items, job.items, 1)).splits, start=world.start)
     journal = MemoryJournal()
 
     def opened(specs: Sequence[ModelSpec], base_url: str | None, concurrency: int) -> Shelf:
         return Shelf({spec.name: Opened(world, PRICE, max_tokens=256) for spec in specs})
 
     async def main() -> dict[str, Any]:
-        async with site(problem, journal, None, Budget(usd=job.usd)) as place:
+        async with site(problem, journal, None, Budget(usd=job.usd, calls=job.calls)) as place:
             calls: dict[str, int] = {}  # made when a workflow became the best
 
             def heard(event: Mapping[str, Any]) -> None:
