@@ -12,6 +12,7 @@ setup: $(VENV)/dev.stamp
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FlowBot needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) pip  # an old one takes minutes to resolve so many packages
 
 $(VENV)/user.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "setting up $(VENV) (once) ..."
