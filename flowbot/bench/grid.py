@@ -133,10 +133,11 @@ class Cell:
                 write_text(self._file(method), record.model_dump_json(indent=1) + "\n")
             records.append(record)
             self.heard(f"{record.benchmark}, {method}, seed {self.seed}: {_told(record)}")
-            if method == self.plan.like:
+            if method == self.plan.like and record.missing:
+                unbounded = f"{method} was not run, so nobody knows what others may spend"
+            elif method == self.plan.like:
                 spent = record.search
-                budget = replace(budget, usd=spent.usd) if spent.usd else replace(budget, calls=spent.calls)
-                unbounded = f"{method} was not run, so nobody knows what others may spend" if record.missing else ""
+                budget = replace(budget, usd=spent.usd) if spent.usd else replace(budget, calls=max(1, spent.calls))
             if found := self._done(method, record):
                 done[method] = found
         return records
