@@ -38,7 +38,6 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
 BLAMED = ("missing_instruction", "missing_hop", "wrong_tool", "lossy_type", "small_loop", "bad_seed")
 MIXED = ("missing_instruction", "lossy_type", "bad_seed", "blank", "nothing")
 DUEL = tuple(FAULTS)
-SCARCE = ("missing_instruction", "lossy_type", "bad_seed", "blank", "nothing")
 FEW_CALLS, FEW_ITEMS = (150, 300), 30
 
 
@@ -82,7 +81,7 @@ def jobs(part: str, size: Size, only: str | None) -> list[Job]:
                 for recipe in ("race", "paper")
                 for seed in range(size.duel)
             ]
-        if part == "scarce" and fault in (only, *SCARCE):
+        if part == "scarce" and fault in (only, *MIXED):
             made += [
                 Job(fault, seed, recipe, calls=calls, items=FEW_ITEMS, label=f"{calls} calls")
                 for calls in FEW_CALLS

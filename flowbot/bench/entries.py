@@ -22,7 +22,6 @@ from flowbot.workflow.graph import Workflow, plain_workflow
 
 Sizes = Mapping[str, int]
 SPLITS = ("train", "val", "test")
-JUDGED = ("judge", "papillon")  # metrics that ask a model
 LONGEST = 80  # characters of a label
 _UNSAID = re.compile(r"[^A-Za-z0-9._~+@=-]")
 

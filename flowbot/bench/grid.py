@@ -123,8 +123,7 @@ class Cell:
     async def run(self) -> list[Record]:
         """Run the methods that have no record yet."""
         records: list[Record] = []
-        done = {name: self._done(name, record) for name in METHODS if (record := self._kept(name))}
-        done = {name: each for name, each in done.items() if each}
+        done = {name: found for name in METHODS if (found := self._done(name))}
         budget, unbounded = self.plan.budgets[self.entry.name], ""
         for method in self.plan.order:
             record = self._kept(method)
@@ -138,12 +137,13 @@ class Cell:
             elif method == self.plan.like:
                 spent = record.search
                 budget = replace(budget, usd=spent.usd) if spent.usd else replace(budget, calls=max(1, spent.calls))
-            if found := self._done(method, record):
+            if found := self._done(method):
                 done[method] = found
         return records
 
-    def _done(self, method: str, record: Record) -> Done | None:
-        return None if record.missing else Done(text=self._program(method), cost=_cost(record))
+    def _done(self, method: str) -> Done | None:
+        record = self._kept(method)
+        return None if record is None or record.missing else Done(text=self._program(method), cost=_cost(record))
 
     def _name(self, method: str) -> str:
         return f"{self.entry.label}.{method}.s{self.seed}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowbot.bench.catalogue import BENCHMARKS
-from flowbot.bench.entries import JUDGED, Entry, entry, others, unique
+from flowbot.bench.entries import Entry, entry, others, unique
 from flowbot.bench.methods import METHODS
 from flowbot.bench.methods.plain import METHODS as PLAIN
 from flowbot.errors import InputError
@@ -16,6 +16,7 @@ from flowbot.names import nearest
 from flowbot.task.task import ModelSpec
 from flowbot.workflow.value import is_model
 
+JUDGED = ("judge", "papillon")  # metrics that ask a model
 LIKE = "paper"  # the method whose spending bounds the others where the protocol says so
 
 

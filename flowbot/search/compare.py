@@ -184,6 +184,11 @@ def before_last(sizes: Sequence[int], count: int) -> list[int]:
     return steps or [count // 3] * (bool(sizes) and count >= FEW)
 
 
+def first_rung(sizes: Sequence[int], count: int) -> int:
+    """Return how many of so many items a race begins with."""
+    return min(before_last(sizes, count), default=count)
+
+
 def chance(p: float) -> str:
     """Return P(gain > 0) in words; no sample makes it certain."""
     return "P(gain > 0) > 0.999" if p > 0.9995 else "P(gain > 0) < 0.001" if p < 0.0005 else f"P(gain > 0) = {p:.3f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flowbot.search.compare import before_last
+from flowbot.search.compare import first_rung
 from flowbot.search.confirm import Confirmed, hold_back, shuffled
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.memory import Memory, RaceSettings
@@ -97,7 +97,7 @@ def race_calls(settings: RaceSettings, train: int, val: int, calls: int, later: 
     seeds = settings.seeds - 1 if settings.structure else 0
     runs = val + seeds * 2 + (seeds * min(first, val) + min(SURVIVE[0], seeds) * min(second, val)) * high
     runs += min(SURVIVE[1], seeds) * val * high
-    rung = min(before_last(settings.rungs, val), default=val)
+    rung = first_rung(settings.rungs, val)
     raced = settings.slate * (rung + (val - rung) / (2 if high else 5))
     runs += rounds * (min(settings.traces, train) + raced) + 2 * held
     read = settings.credit == "verdicts"

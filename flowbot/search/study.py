@@ -10,7 +10,7 @@ from flowbot.engine.tasks import together
 from flowbot.engine.trace import Trace
 from flowbot.engine.verdict import layered, verdict
 from flowbot.money import Usage
-from flowbot.search.compare import before_last
+from flowbot.search.compare import first_rung
 from flowbot.search.credit import blame, contrast, replays
 from flowbot.search.findings import HOPELESS, Findings
 from flowbot.search.lab import Candidate, Lab
@@ -173,8 +173,7 @@ class Study:
 
 def _race(lab: Lab, parent: Candidate, memory: Memory) -> Usage:
     """Return what a race of two children takes, of which one runs on all of validation."""
-    first = min(before_last(memory.settings.rungs, len(lab.val)), default=len(lab.val))
-    return lab.usage_of(parent.workflow, first + len(lab.val))
+    return lab.usage_of(parent.workflow, first_rung(memory.settings.rungs, len(lab.val)) + len(lab.val))
 
 
 def _layers(parent: Candidate, failures: int) -> dict[str, int]:

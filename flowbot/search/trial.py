@@ -10,8 +10,8 @@ from flowbot.engine.tasks import both, together
 from flowbot.money import Usage
 from flowbot.search.compare import (
     Comparison,
-    before_last,
     chance,
+    first_rung,
     flips,
     needed,
     p_loss_below,
@@ -74,7 +74,7 @@ class Rungs:
 
         Half of them run on all items. Where money is short the checks give way first.
         """
-        first = min(before_last(self.memory.settings.rungs, len(lab.val)), default=len(lab.val))
+        first = first_rung(self.memory.settings.rungs, len(lab.val))
         rest = len(lab.val) - first
         for count in range(len(children), 0, -1):
             some = children[:count]
