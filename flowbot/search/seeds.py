@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowbot.engine.tasks import together
 from flowbot.search.compare import compare, needed
@@ -18,7 +18,7 @@ from flowbot.search.shapes import free_sketch, shapes
 from flowbot.search.thrift import saves
 from flowbot.workflow.requests import requests
 
-TOLD = ("demos", "output_type")  # operators that need nothing but train
+TOLD = ("output_type", "demos")  # operators that need nothing but train, each on top of those before it
 SMOKE = 2  # items that a seed must get through
 SURVIVE = (4, 2)  # seeds that go on after each rung, beside the start
 FEW, DROP = 24, (0.25, 0.5)  # a seed below this P(gain > 0) on so few items, or on more, does not go on
@@ -66,18 +66,11 @@ class Raced:
         self.memory.pool = Pool(row, row, [row])
 
     async def _told(self, lab: Lab) -> list[Candidate]:
-        """Return what train alone says of the start, worked examples in it and the type of its targets.
-
-        None where the budget reaches for as many iterations as one waits for something new: they try that and more.
-        """
+        """Return the seeds of train; none where a budget reaches for `patience` iterations: they try that and more."""
         settings = self.memory.settings
         usual = settings.patience * (settings.traces + settings.slate * len(lab.val) // 2)
         plan = await lab.plan("seeds of train", first=int(not lab.fits(lab.usage_of(lab.start, usual))))
-        if not plan["first"]:
-            return []
-        found = Findings(0, lab.start, demos=settings.demos, variants=1)
-        named = [OPERATORS[name] for name in TOLD if self.memory.uses(name)]
-        return [child for each in named for child in await each.propose(lab, found)]
+        return await seeds_of_train(lab, self.memory) if plan["first"] else []
 
     async def _others(self, lab: Lab) -> list[Candidate]:
         """Return the seeds beside the start that run: shapes, and one free sketch where a meta model can draw."""
@@ -136,6 +129,19 @@ class Raced:
             if not alive:
                 break
         return alive
+
+
+async def seeds_of_train(lab: Lab, memory: Memory) -> list[Candidate]:
+    """Return what train alone tells of the start: the type of its targets with worked examples, and the type alone."""
+    told: list[Candidate] = []
+    parent, edits = lab.start, tuple[str, ...]()
+    for name in TOLD:
+        if memory.uses(name):
+            found = Findings(0, parent, demos=memory.settings.demos, variants=1)
+            for child in await OPERATORS[name].propose(lab, found):
+                parent, edits = child.workflow, (*edits, *child.edits)
+                told.insert(0, replace(child, parent=lab.start.id, edits=edits))
+    return told
 
 
 def _fitting(lab: Lab, seeds: Sequence[Candidate], sizes: tuple[int, int]) -> dict[str, int]:

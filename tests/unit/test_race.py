@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from flowbot.search.lab import Candidate, Mark, Row
 from flowbot.search.memory import Memory, RaceSettings
 from flowbot.search.pool import Pool
 from flowbot.search.race import Stops, race_calls
+from flowbot.search.seeds import seeds_of_train
 from flowbot.search.slate import FIRST, Drawn
 from flowbot.search.taxonomy import Taxonomy
 from flowbot.search.thrift import PROBE, SAMPLES, as_good
@@ -68,6 +70,24 @@ def test_what_train_tells_for_nothing_comes_first_where_money_is_short() -> None
 
     assert first(150) == ["demos"]
     assert set(first(None)) == {"seed"}
+
+
+def test_worked_examples_come_in_the_type_of_the_targets() -> None:
+    lab = lab_of(flow(call("say", "q")), targets=["red", "blue"] * 12)
+    both, typed = asyncio.run(seeds_of_train(lab, Memory(RaceSettings(), ())))
+    assert [str(each.workflow.output_type) for each in (both, typed)] == ["choice[blue, red]"] * 2
+    assert [len(each.workflow.calls[0].demos) for each in (both, typed)] == [8, 0]
+    assert (both.operator, typed.operator) == ("demos", "output_type")
+    assert both.edits[0] == typed.edits[0]
+    assert {both.parent, typed.parent} == {lab.start.id}
+
+
+def test_what_the_targets_do_not_say_is_no_seed() -> None:
+    free = lab_of(flow(call("say", "q")), targets=[f"colour number {n}" for n in range(24)])
+    assert [each.operator for each in asyncio.run(seeds_of_train(free, Memory(RaceSettings(), ())))] == ["demos"]
+    alone = RaceSettings(operators=("bullets", "output_type"))
+    (typed,) = asyncio.run(seeds_of_train(lab_of(flow(call("say", "q")), targets=["1", "2"] * 12), Memory(alone, ())))
+    assert typed.operator == "output_type"
 
 
 def test_written_and_drawn_operators_take_turns() -> None:
