@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from flowbot.engine.ports import EndpointError as EndpointError
     from flowbot.engine.trace import Trace as Trace
     from flowbot.errors import InputError as InputError
+    from flowbot.faces.api import Bound as Bound
     from flowbot.faces.api import Evaluation as Evaluation
+    from flowbot.faces.api import RunFailed as RunFailed
     from flowbot.faces.api import aevaluate as aevaluate
     from flowbot.faces.api import ainduce as ainduce
     from flowbot.faces.api import arun as arun
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
     from flowbot.faces.opened import Flow as Flow
     from flowbot.faces.opened import open_workflow as open_workflow
     from flowbot.faces.options import Options as Options
+    from flowbot.money import Budget as Budget
+    from flowbot.money import BudgetReached as BudgetReached
+    from flowbot.money import Purse as Purse
     from flowbot.task.data import Example as Example
     from flowbot.task.metrics import Score as Score
+    from flowbot.task.task import ModelSpec as ModelSpec
     from flowbot.task.task import Task as Task
     from flowbot.workflow.graph import Workflow as Workflow
     from flowbot.workflow.graph import WorkflowError as WorkflowError
@@ -34,13 +40,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bound": "flowbot.faces.api",
+    "Budget": "flowbot.money",
+    "BudgetReached": "flowbot.money",
     "EndpointError": "flowbot.engine.ports",
     "Evaluation": "flowbot.faces.api",
     "Example": "flowbot.task.data",
     "Flow": "flowbot.faces.opened",
     "InputError": "flowbot.errors",
+    "ModelSpec": "flowbot.task.task",
     "Options": "flowbot.faces.options",
+    "Purse": "flowbot.money",
     "Result": "flowbot.faces.induction",
+    "RunFailed": "flowbot.faces.api",
     "Score": "flowbot.task.metrics",
     "Task": "flowbot.task.task",
     "Trace": "flowbot.engine.trace",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+import flowbot
 from flowbot.document import read_document, read_record, write_document
 from flowbot.faces.cli import cli, code_of
 from flowbot.models.providers import providers
@@ -254,6 +256,17 @@ def test_every_setting_stands_with_its_default() -> None:
         assert set(described) - {"output_type"} == set(fields)
         for setting, field in fields.items():
             assert described[setting][-1] == DEFAULTS.get((name, setting), in_words(field.default)), setting
+
+
+def test_the_page_of_python_names_what_is_public() -> None:
+    page = ROOT / "docs" / "python.md"
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text("utf-8"))))))
+    assert set(flowbot.__all__) - {"__version__"} <= words
+    arguments, facts = inspect.signature(flowbot.ainduce).parameters, {each.name for each in fields(flowbot.Result)}
+    assert set(rows(sections(page)["Searching"])) == {*arguments, *facts, "measured"}
+    for taken in (flowbot.Options, flowbot.bind, flowbot.aevaluate, flowbot.import_from):
+        assert set(inspect.signature(taken).parameters) <= words, taken
+    assert {each.name for each in (*fields(flowbot.Trace), *fields(flowbot.Example))} - {"score"} <= words
 
 
 def test_every_operator_stands_in_the_page_of_recipes() -> None:
