@@ -62,17 +62,6 @@ def models_text(record: Record) -> str:
     return f"{record.model}, meta {record.meta}" if record.meta and record.meta != record.model else record.model
 
 
-def bounds_text(budget: BudgetSpec) -> str:
-    """Return a budget in words."""
-    parts = [
-        "" if budget.usd is None else f"${budget.usd:g}",
-        "" if budget.calls is None else f"{budget.calls:,} calls",
-        "" if budget.tokens is None else f"{budget.tokens:,} tokens",
-        "" if budget.seconds is None else f"{budget.seconds:g} s",
-    ]
-    return ", ".join(filter(None, parts)) or "no bounds"
-
-
 def sizes_text(sizes: Mapping[str, int]) -> str:
     """Return the examples by split in words."""
     return ", ".join(f"{split} {count:,}" for split, count in sizes.items())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from flowbot.bench.conditions import Gap, bounds_text, gaps, grouped, models_text, sizes_text, uneven, versions
+from flowbot.bench.conditions import Gap, gaps, grouped, models_text, sizes_text, uneven, versions
 from flowbot.bench.records import Paid, Record
 from flowbot.bench.statistics import (
     LEVEL,
@@ -174,7 +174,7 @@ def _board(name: str, records: Sequence[Record], reference: str) -> Board:
         for told in (
             [sizes_text(each.sizes) for each in records],
             [models_text(each) for each in records],
-            [bounds_text(each.budget) for each in records],
+            [each.budget.words or "no bounds" for each in records],
         )
     )
     return Board(name, tuple(order), seeds, sizes, models, budgets, uneven(records))

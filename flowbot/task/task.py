@@ -245,6 +245,17 @@ class BudgetSpec(Value):
         """Return the budget as a value."""
         return Budget(self.usd, self.calls, self.tokens, self.seconds)
 
+    @property
+    def words(self) -> str:
+        """The bounds in words; empty where there is none."""
+        parts = [
+            "" if self.usd is None else f"${self.usd:g}",
+            "" if self.calls is None else f"{self.calls:,} calls",
+            "" if self.tokens is None else f"{self.tokens:,} tokens",
+            "" if self.seconds is None else f"{self.seconds:g} s",
+        ]
+        return ", ".join(filter(None, parts))
+
 
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value

@@ -493,6 +493,16 @@ def test_estimate_prints_ranges_and_asks_nobody(files: Path, capsys: Out) -> Non
     assert "price unknown" in capsys.readouterr().out
 
 
+def test_estimate_says_where_the_budget_of_the_task_ends_it(files: Path, capsys: Out) -> None:
+    assert code_of(["estimate", "task.yaml"]) == 0
+    assert capsys.readouterr().out.endswith("A budget is a wall.\n")
+    worlds.write_task(files, {"train": 10, "val": 6}, recipe=RECIPE, budget={"calls": 1200, "usd": 2.5})
+    assert code_of(["estimate", "task.yaml"]) == 0
+    assert capsys.readouterr().out.endswith("The task's budget ends it at $2.5, 1,200 calls.\n")
+    assert code_of(["estimate", "task.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["budget"] == {"usd": 2.5, "calls": 1200}
+
+
 @pytest.mark.parametrize("option", ["--model", "--meta-model"])
 def test_estimate_knows_the_providers(files: Path, option: str, capsys: Out) -> None:
     assert code_of(["estimate", "task.yaml", option, "opnai:gpt-4.1"]) == 2

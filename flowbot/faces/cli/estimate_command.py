@@ -48,7 +48,8 @@ def command(task: Path, data: Path | None, as_json: bool, **options: Any) -> Non
     ends = {"low": found.low, "high": found.high}
     if as_json:
         plain = {name: {purpose: asdict(usage) for purpose, usage in end.items()} for name, end in ends.items()}
-        click.echo(json.dumps(plain | {"tool_calls": found.tools, "programs": found.programs}))
+        budget = made.budget.model_dump(exclude_none=True)
+        click.echo(json.dumps(plain | {"tool_calls": found.tools, "programs": found.programs, "budget": budget}))
         return
     click.echo(
         f"{made.name}, recipe {made.recipe.name}, task model {made.models.task.name}, "
@@ -62,7 +63,8 @@ def command(task: Path, data: Path | None, as_json: bool, **options: Any) -> Non
     for name, (few, many) in (("tool calls", found.tools), ("programs", found.programs)):
         if many:
             click.echo(f"{name:<18} {f'{few} to {many}':>15}")
-    click.echo("The low end: the structure stays and replies are short. A budget (--budget-usd ...) is a wall.")
+    wall = f"The task's budget ends it at {made.budget.words}." if made.budget.words else "A budget is a wall."
+    click.echo(f"The low end: the structure stays and replies are short. {wall}")
 
 
 def _line(name: str, low: Any, high: Any) -> str:
