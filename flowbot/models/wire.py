@@ -177,6 +177,10 @@ class Wire:
         )
 
     def _error(self, fault: Fault) -> EndpointError:
-        note = f"; {self.endpoint.key_note}" if fault.status in (401, 403) and self.endpoint.key_note else ""
+        note = ""
+        if fault.status in (401, 403) and self.endpoint.key_note:
+            note = f"; {self.endpoint.key_note}"
+        elif fault.status == 404 and self._url.path == "/chat/completions":
+            note = "; the base URL has no path, and most end in /v1"
         text = f"{self.spec.name} at {self.endpoint.address}: {fault.reason}{note}"
         return EndpointError(scrub(text, secrets() | self.endpoint.secrets))

@@ -112,6 +112,13 @@ def test_what_no_send_can_mend_is_loud_at_once(answer: Answer, words: str) -> No
         assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize(("cut", "told"), [("/v1", True), ("", False)])
+def test_an_address_without_a_path_that_is_not_found_is_told_of_it(cut: str, told: bool) -> None:
+    with serving([Answer(status=404, body="")]) as server, pytest.raises(EndpointError) as caught:
+        asyncio.run(ask(server.url.removesuffix(cut)))
+    assert ("/v1" in str(caught.value).partition("404")[2]) == told
+
+
 def test_busy_endpoints_are_waited_for() -> None:
     with serving([Answer.busy(), Answer.busy(), "done"]) as server:
         [reply] = asyncio.run(ask(server.url))
