@@ -20,6 +20,7 @@ from flowbot.workflow.requests import critiques
 
 DRAW = "train"
 PROPOSALS = 3  # of the meta model in an iteration, about
+GLANCE = 4  # train items at most that are read where no verdicts can be paid for: for cut replies, and runs to show
 SUSPECTS = 2  # steps whose blame is tested by replay
 
 
@@ -75,11 +76,14 @@ class Study:
         )
 
     async def _read(self, lab: Lab, parent: Candidate, number: int) -> list[Example]:
-        """Run the parent on items of train, as many as leave enough for a race; return those with a run."""
+        """Run the parent on items of train and return those with a run.
+
+        As many as leave enough for verdicts and a race; a few also where only a race can be paid for.
+        """
         items, known = self._items(lab, number), self.memory.runs.get(parent.id, {})
         left = [item for item in items if item.id not in known]
         count = len(left)
-        while count and not lab.fits(lab.wanted(lab.runs(count, parent.workflow)) + _race(lab, parent, self.memory)):
+        while count and not self._affords(lab, parent, count, verdicts=count > GLANCE):
             count -= 1
         plan = await lab.plan(f"iteration {number}: train", examples=count)
         left, gone = left[: plan["examples"]], {item.id for item in left[plan["examples"] :]}
@@ -92,10 +96,20 @@ class Study:
         """Do without the meta model in this iteration where no race could be paid for beside it."""
         memory = self.memory
         fresh = sum((parent.id, trace.example.id) not in memory.verdicts for trace in failures)
-        read = {"verdict": fresh, "taxonomy": -(-fresh // 8)} if memory.settings.credit == "verdicts" else {}
-        usage = lab.wanted({**read, "proposal": PROPOSALS}) + _race(lab, parent, memory)
+        usage = lab.wanted(self._written(fresh)) + _race(lab, parent, memory)
         plan = await lab.plan(f"iteration {number}: study", written=int(lab.fits(usage)))
         memory.lean = not plan["written"]
+
+    def _affords(self, lab: Lab, parent: Candidate, count: int, verdicts: bool) -> bool:
+        """Tell whether runs on so many items of train leave enough for a race, and verdicts on those that may fail."""
+        failing = round(count * (1 - self.memory.pool.best.mean))
+        written = lab.wanted(self._written(failing)) if verdicts else Usage()
+        return lab.fits(lab.wanted(lab.runs(count, parent.workflow)) + written + _race(lab, parent, self.memory))
+
+    def _written(self, failing: int) -> dict[str, int]:
+        """Return the calls of the meta model in an iteration with so many failures that have no verdict."""
+        read = {"verdict": failing, "taxonomy": -(-failing // 8)} if self.memory.settings.credit == "verdicts" else {}
+        return {**read, "proposal": PROPOSALS}
 
     def _items(self, lab: Lab, number: int) -> list[Example]:
         """Draw the items: half from open clusters, largest first, the rest from those that no iteration has read."""

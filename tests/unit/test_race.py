@@ -59,6 +59,13 @@ def test_a_study_that_leaves_no_room_for_a_race_is_left_out() -> None:
     assert found.ledger.total.calls <= 100
 
 
+def test_less_of_train_is_read_where_the_budget_pays_for_few_verdicts() -> None:
+    found = searched("lossy_type", sizes=(30, 30, 1), budget=Budget(calls=110), iterations=1)
+    plans = {event["what"]: event for event in found.of("plan")}
+    assert plans["iteration 1: train"]["examples"] < 10
+    assert plans["iteration 1: study"]["written"] == 1
+
+
 @pytest.mark.slow
 def test_what_train_tells_for_nothing_comes_first_where_money_is_short() -> None:
     def first(calls: int | None) -> list[str]:
