@@ -85,6 +85,8 @@ class Study:
         count = len(left)
         while count and not self._affords(lab, parent, count, verdicts=count > GLANCE):
             count -= 1
+        if left and not count and self.memory.planted:  # nor are there seeds left to try: it ends where nothing fits
+            lab.admit({}, f"iteration {number}: a race", wanted=lab.usage_of(parent.workflow, len(lab.val)))
         plan = await lab.plan(f"iteration {number}: train", examples=count)
         left, gone = left[: plan["examples"]], {item.id for item in left[plan["examples"] :]}
         if left:
