@@ -104,7 +104,8 @@ class Study:
 
     def _affords(self, lab: Lab, parent: Candidate, count: int, verdicts: bool) -> bool:
         """Tell whether runs on so many items of train leave enough for a race, and verdicts on those that may fail."""
-        failing = round(count * (1 - self.memory.pool.best.mean))
+        known = self.memory.pool.best.scores
+        failing = round(count * sum(score < 1.0 for score in known) / len(known))
         written = lab.wanted(self._written(failing)) if verdicts else Usage()
         return lab.fits(lab.wanted(lab.runs(count, parent.workflow)) + written + _race(lab, parent, self.memory))
 
