@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from flowbot.engine.ports import EndpointError as EndpointError
     from flowbot.engine.trace import Trace as Trace
     from flowbot.errors import InputError as InputError
-    from flowbot.faces.api import Bound as Bound
     from flowbot.faces.api import Evaluation as Evaluation
     from flowbot.faces.api import RunFailed as RunFailed
     from flowbot.faces.api import aevaluate as aevaluate
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Bound": "flowbot.faces.api",
     "Budget": "flowbot.money",
     "BudgetReached": "flowbot.money",
     "EndpointError": "flowbot.engine.ports",

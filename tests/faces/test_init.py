@@ -49,7 +49,13 @@ def test_it_can_be_estimated(starter: Path, capsys: pytest.CaptureFixture[str]) 
     found = estimate(read_problem(task, folder, load_splits(task, folder).splits))
     assert 0 < found.total(found.low).calls <= found.total(found.high).calls
     assert code_of(["estimate", str(starter / "task.yaml"), "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out.splitlines()[-1])) == {"low", "high", "tool_calls", "programs"}
+    assert set(json.loads(capsys.readouterr().out.splitlines()[-1])) == {
+        "low",
+        "high",
+        "tool_calls",
+        "programs",
+        "budget",
+    }
 
 
 def test_its_hosted_model_needs_one_line_less(starter: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_raised_budget_goes_on_behind_the_wall(monkeypatch: pytest.MonkeyPatch
     assert names(run) == {"best.yaml", *(member.file for member in then.members.members)}
 
 
-@pytest.mark.parametrize("budget", [5, 60])
+@pytest.mark.parametrize("budget", [5, 40])
 def test_a_wall_before_the_first_iteration_leaves_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: int
 ) -> None:

@@ -98,8 +98,8 @@ def outcome(old: Workflow, composite: list[Edit]) -> Workflow | EditError:
         return error
 
 
-def check(old: Workflow, composite: list[Edit], seed: int) -> bool:
-    """Apply a composite edit, hold the result to the law, and tell whether there is one."""
+def check(old: Workflow, composite: list[Edit], seed: int, whole: bool = True) -> bool:
+    """Apply a composite edit, hold the result to the law, and tell whether there is one; `whole`: run and reread."""
     started = time.process_time()
     made = outcome(old, composite)
     assert time.process_time() - started < MOST_SECONDS
@@ -114,8 +114,9 @@ def check(old: Workflow, composite: list[Edit], seed: int) -> bool:
     assert made.output.partition(".")[2] == old.output.partition(".")[2]
     assert old.output_type.accepts(made.output_type)
     keeps_frozen(old, made)
-    run(made, seed)
-    assert read_workflow(write_workflow(made)) == made
+    if whole:
+        run(made, seed)
+        assert read_workflow(write_workflow(made)) == made
     assert time.process_time() - started < 2 * MOST_SECONDS
     return True
 
@@ -138,12 +139,12 @@ def keeps_frozen(old: Workflow, made: Workflow) -> None:
         assert not loses_frozen(before.get(step_id, ""), after.get(step_id, ""))
 
 
-def edited(workflow: Workflow, data: st.DataObject) -> int:
-    """Try some composite edits of one workflow; return how many gave a workflow."""
+def edited(workflow: Workflow, data: st.DataObject, every: int = 1) -> int:
+    """Try some composite edits of one workflow, every so-many-th as a whole; return how many gave a workflow."""
     composites = edits(workflow)
     made = 0
     for number in range(COMPOSITES):
-        made += check(workflow, data.draw(composites), number)
+        made += check(workflow, data.draw(composites), number, whole=number % every == 0)
     return made
 
 
@@ -157,7 +158,7 @@ def test_a_few_edits_give_a_workflow_or_an_error(workflow: Workflow, data: st.Da
 @given(workflows(), st.data())
 @settings(max_examples=420)  # 420 * 24 > 10,000
 def test_ten_thousand_edits_give_a_workflow_or_an_error(workflow: Workflow, data: st.DataObject) -> None:
-    edited(workflow, data)
+    edited(workflow, data, every=4)
 
 
 def test_the_edits_drawn_are_mixed() -> None:

@@ -24,13 +24,18 @@ from tests.sessions import call, example, flow, tool
 from tests.worlds import World
 
 NAMES = {
+    "Budget",
+    "BudgetReached",
     "EndpointError",
     "Evaluation",
     "Example",
     "Flow",
     "InputError",
+    "ModelSpec",
     "Options",
+    "Purse",
     "Result",
+    "RunFailed",
     "Score",
     "Task",
     "Trace",
