@@ -57,6 +57,11 @@ class Row:
         """The mean score."""
         return sum(self.scores) / len(self.scores)
 
+    @property
+    def failing(self) -> int:
+        """How many examples it does not wholly solve."""
+        return sum(score < 1.0 for score in self.scores)
+
 
 @dataclass(frozen=True)
 class Mark:

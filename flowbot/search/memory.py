@@ -145,9 +145,8 @@ class Memory:
 
         One that mends all that fails, and breaks nothing, has P(gain > 0) = 1 - exp(-n) / 2 for n items.
         """
-        failing = sum(score < 1.0 for score in self.pool.best.scores)
         level = self.settings.accept or needed(self.tested)
-        return self.settings.gate and 1 - math.exp(-failing) / 2 < level
+        return self.settings.gate and 1 - math.exp(-self.pool.best.failing) / 2 < level
 
     def uses(self, operator: str, meta: bool = False, structural: bool = False) -> bool:
         """Tell whether the settings allow an operator; `meta` and `structural` are what it is."""

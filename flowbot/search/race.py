@@ -13,6 +13,7 @@ from flowbot.search.operators import OPERATORS
 from flowbot.search.policies import Policies
 from flowbot.search.seeds import SURVIVE, Raced
 from flowbot.search.slate import Drawn
+from flowbot.search.taxonomy import sortings
 from flowbot.search.trial import Rungs
 
 FAILING = 0.4  # of the train items read, at the low end of an estimate
@@ -108,7 +109,7 @@ def race_calls(settings: RaceSettings, train: int, val: int, calls: int, later: 
     found = {
         "task": round(runs * later),
         "verdict": rounds * failing,
-        "taxonomy": rounds * -(-failing // 8) * settings.taxonomy,
+        "taxonomy": rounds * sortings(failing) * settings.taxonomy,
         "proposal": asked,
         "workflow_update": int(sketch),
         "prompt_init": 2 * sketch,

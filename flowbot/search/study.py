@@ -15,6 +15,7 @@ from flowbot.search.credit import blame, contrast, replays
 from flowbot.search.findings import HOPELESS, Findings
 from flowbot.search.lab import Candidate, Lab
 from flowbot.search.memory import Memory
+from flowbot.search.taxonomy import sortings
 from flowbot.task.data import Example
 from flowbot.workflow.requests import critiques
 
@@ -104,14 +105,13 @@ class Study:
 
     def _affords(self, lab: Lab, parent: Candidate, count: int, verdicts: bool) -> bool:
         """Tell whether runs on so many items of train leave enough for a race, and verdicts on those that may fail."""
-        known = self.memory.pool.best.scores
-        failing = round(count * sum(score < 1.0 for score in known) / len(known))
+        failing = round(count * self.memory.pool.best.failing / len(lab.val))
         written = lab.wanted(self._written(failing)) if verdicts else Usage()
         return lab.fits(lab.wanted(lab.runs(count, parent.workflow)) + written + _race(lab, parent, self.memory))
 
     def _written(self, failing: int) -> dict[str, int]:
         """Return the calls of the meta model in an iteration with so many failures that have no verdict."""
-        read = {"verdict": failing, "taxonomy": -(-failing // 8)} if self.memory.settings.credit == "verdicts" else {}
+        read = {"verdict": failing, "taxonomy": sortings(failing)} if self.memory.settings.credit == "verdicts" else {}
         return {**read, "proposal": PROPOSALS}
 
     def _items(self, lab: Lab, number: int) -> list[Example]:
@@ -150,7 +150,7 @@ class Study:
         if made:
             writer = lab.meta.at(f"iteration {number}, taxonomy") if memory.settings.taxonomy else None
             if writer is not None:
-                lab.admit({"taxonomy": -(-len(made) // 8)}, f"iteration {number}: clusters")
+                lab.admit({"taxonomy": sortings(len(made))}, f"iteration {number}: clusters")
             await memory.taxonomy.merge(made, writer)
 
     async def _blame(self, lab: Lab, parent: Candidate, traces: Sequence[Trace], number: int) -> dict[str, float]:

@@ -151,3 +151,8 @@ def _first_most(texts: Sequence[str]) -> str:
 
 def _worded(verdict: Verdict) -> str:
     return f"[{verdict.defect} at {', '.join(verdict.blame[:2]) or 'no step'}] {verdict.rule or '(no rule)'}"
+
+
+def sortings(verdicts: int) -> int:
+    """Return how many meta calls sort so many verdicts."""
+    return -(-verdicts // GROUP)

@@ -97,6 +97,11 @@ def test_what_the_targets_do_not_say_is_no_seed() -> None:
     assert typed.operator == "output_type"
 
 
+def test_partly_right_answers_are_failing_ones() -> None:
+    start = Candidate(flow(call("say", "q")))
+    assert Row(start, "val", (1.0, 0.5, 0.0, 1.0)).failing == 2
+
+
 def test_written_and_drawn_operators_take_turns() -> None:
     lab = lab_of(flow(call("say", "q")))
     row = Row(Candidate(lab.start), "val", (0.0,) * 10, 1.0)
